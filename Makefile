@@ -1,0 +1,56 @@
+# Everything is installed into the checkout: .uv holds uv, .venv the environment, .riftline the data.
+UV := .uv/bin/uv
+BIN := .venv/bin
+PYTHON ?= python3
+# Never let uv fetch an interpreter of its own, nor Ray ship the checkout because uv started it.
+export UV_PYTHON_DOWNLOADS := never
+export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo stop test check format lock bench clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Riftline needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+.venv/installed: $(UV) requirements/all.txt pyproject.toml
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: .venv/installed ## Install everything into the checkout
+
+demo: install ## From match files to a served prediction (RIFTLINE_DATA=PATH for real data)
+	$(BIN)/riftline demo
+
+stop: install ## Stop what `make demo` left running
+	$(BIN)/riftline down
+
+check: install ## Formatting, lint, types and the import picture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## Install everything and run every check and test
+	$(BIN)/pytest
+
+format: install ## Format and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(UV) ## Compile the locks again from pyproject.toml
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements/all.txt
+
+bench: install ## Measure /predict/single beside FastAPI + xgboost
+	$(BIN)/python -m benchmarks.serving
+
+clean: stop ## Remove the environment and all data
+	rm -rf .uv .venv .riftline

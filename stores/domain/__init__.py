@@ -1,0 +1,1 @@
+"""The words of the product: props, positions, counts and their distributions."""

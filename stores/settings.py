@@ -1,0 +1,95 @@
+"""All settings: frozen values, built once at the top by `Settings.from_env` and passed down.
+
+With no configuration everything lives in `.riftline` under the working directory and needs no server to be installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stores.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSettings:
+    """Where PostgreSQL is. ``url`` empty means the embedded server in ``data_dir``."""
+
+    data_dir: Path
+    url: str = field(default="", repr=False)  # holds a password
+    pool_size: int = 4  # a replica's writer sends one batch at a time; the rest is reading
+
+
+@dataclass(frozen=True, slots=True)
+class LakeSettings:
+    """Where the Iceberg catalog and its warehouse are, as URIs."""
+
+    catalog_uri: str = field(repr=False)  # may hold a password
+    warehouse: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Where the local Ray cluster listens. Ray's workers take 10002 to 19999, so all of these stay below."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = 8000
+    dashboard_port: int = 8265
+    gcs_port: int = 6380
+    haproxy_metrics_port: int = 9123  # 9101, the default, is often taken, and then the ingress dies silently
+    haproxy_stats_port: int = 8405
+    min_cpus: int = 4  # logical; the pipeline is mostly waiting, and two cores must hold shards, gateway and a job
+    feature_shards: int = 2
+    gateway_replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. ``home`` holds everything that the embedded stores write."""
+
+    home: Path
+    postgres: PostgresSettings
+    lake: LakeSettings
+    cluster: ClusterSettings
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Build the settings from RIFTLINE_* variables. Raises InvalidError naming the variable."""
+        home = Path(env.get("RIFTLINE_HOME", ".riftline")).expanduser().resolve()
+        defaults = ClusterSettings()
+        return cls(
+            home=home,
+            postgres=PostgresSettings(data_dir=home / "postgres", url=env.get("RIFTLINE_DATABASE_URL", "")),
+            lake=LakeSettings(
+                catalog_uri=env.get("RIFTLINE_CATALOG_URI", f"sqlite:///{home}/lake/catalog.db"),
+                warehouse=env.get("RIFTLINE_WAREHOUSE", f"file://{home}/lake/warehouse"),
+            ),
+            cluster=ClusterSettings(
+                http_host=env.get("RIFTLINE_HTTP_HOST", defaults.http_host),
+                http_port=_port(env, "RIFTLINE_HTTP_PORT", defaults.http_port),
+                dashboard_port=_port(env, "RIFTLINE_DASHBOARD_PORT", defaults.dashboard_port),
+                gcs_port=_port(env, "RIFTLINE_GCS_PORT", defaults.gcs_port),
+                haproxy_metrics_port=_port(env, "RIFTLINE_HAPROXY_METRICS_PORT", defaults.haproxy_metrics_port),
+                haproxy_stats_port=_port(env, "RIFTLINE_HAPROXY_STATS_PORT", defaults.haproxy_stats_port),
+                feature_shards=_count(env, "RIFTLINE_FEATURE_SHARDS", defaults.feature_shards),
+                gateway_replicas=_count(env, "RIFTLINE_GATEWAY_REPLICAS", defaults.gateway_replicas),
+            ),
+        )
+
+
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    value = _count(env, name, default)
+    if not value < 65536:
+        raise InvalidError(f"{name}={value} is not a port; give 1 to 65535", name)
+    return value
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise InvalidError(f"{name}={text!r} is not a positive whole number", name)
+    return int(text)
