@@ -6,6 +6,7 @@
     ├── ConflictError         someone else was first; read again, then decide
     ├── OutcomeUnknownError   the effect may have happened; check before trying again
     ├── NotFoundError         the named thing does not exist
+    │   └── UnknownNameError  a name in the input is nobody's; the field and near names are given
     └── InvalidError          the input is wrong; the field and the remedy are named
 
 Every error is rebuilt from its positional ``args``, because Ray carries it between processes that way.
@@ -43,6 +44,15 @@ class NotFoundError(RiftlineError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class UnknownNameError(NotFoundError):
+    """A name in the input is nobody's. ``field`` is the path of the field, ``suggestions`` the near names."""
+
+    def __init__(self, message: str, suggestions: tuple[str, ...], field: str) -> None:
+        super().__init__(message, suggestions)
+        self.args = (message, suggestions, field)
+        self.field = field
 
 
 class InvalidError(RiftlineError):

@@ -1,0 +1,55 @@
+"""All shards' newest publications, joined in one replica for reading: names become entries, ids become features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.name_index import NameIndex
+from stores.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+
+
+class FeatureView:
+    """Immutable: new publications make a new view, and a request reads one view from start to end.
+
+    The arrays stay where the shards published them; only the indexes are built here. Raises ConflictError if the shards
+    hold different lake snapshots (one is still reading; ask again).
+    """
+
+    def __init__(self, shards: Sequence[PublishedShard]) -> None:
+        self.source: FeatureSource = shards[0].source
+        if any(shard.source != self.source for shard in shards):
+            raise ConflictError("the feature shards hold different lake snapshots; one is still reading")
+        self.players: NameIndex[PlayerEntry] = NameIndex("player", [e for s in shards for e in s.players])
+        self.teams: NameIndex[TeamEntry] = NameIndex("team", [e for s in shards for e in s.teams])
+        self.tournaments: NameIndex[TournamentEntry] = NameIndex(
+            "tournament", [e for s in shards for e in s.tournaments]
+        )
+        self._player_rows = _rows((s.players, s.player_features) for s in shards)
+        self._team_rows = _rows((s.teams, s.team_features) for s in shards)
+        self._contexts = _rows((s.tournaments, s.tournament_features) for s in shards)
+
+    def player_features(self, player_id: str) -> NDArray[np.float64]:
+        """PLAYER_FEATURES of a known player."""
+        return self._player_rows[player_id]
+
+    def team_features(self, team_id: str) -> NDArray[np.float64]:
+        """TEAM_FEATURES of a known team."""
+        return self._team_rows[team_id]
+
+    def context(self, tournament: str) -> NDArray[np.float64]:
+        """CONTEXT_FEATURES of a known tournament."""
+        return self._contexts[tournament]
+
+
+def _rows(
+    parts: Iterable[tuple[Sequence[PlayerEntry | TeamEntry | TournamentEntry], NDArray[np.float64]]],
+) -> dict[str, NDArray[np.float64]]:
+    return {entry.key: row for entries, matrix in parts for entry, row in zip(entries, matrix, strict=True)}

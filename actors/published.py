@@ -1,0 +1,79 @@
+"""What a feature shard publishes: immutable, versioned arrays of the players, teams and tournaments that it owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class PlayerEntry(NamedTuple):
+    """Who a player is; ``position`` indexes POSITIONS."""
+
+    player_id: str
+    name: str
+    position: int
+    team_id: str | None
+    team: str | None
+    tournament: str
+    games: int
+
+    @property
+    def key(self) -> str:
+        """The id that a shard owns."""
+        return self.player_id
+
+
+class TeamEntry(NamedTuple):
+    """Who a team is."""
+
+    team_id: str
+    name: str
+    tournament: str
+    games: int
+
+    @property
+    def key(self) -> str:
+        """The id that a shard owns."""
+        return self.team_id
+
+
+class TournamentEntry(NamedTuple):
+    """Which league, on which patch."""
+
+    name: str
+    patch: str
+    games: int
+
+    @property
+    def key(self) -> str:
+        """The id that a shard owns."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSource:
+    """Where features come from: the snapshot of gold.player_features, which names those of the other tables."""
+
+    lake_snapshot_id: int
+    feature_version: str
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PublishedShard:
+    """One version of one shard. Row i of a matrix (float64) belongs to entry i; a reader must not write to them."""
+
+    shard: str
+    source: FeatureSource
+    players: tuple[PlayerEntry, ...]
+    player_features: NDArray[np.float64]
+    teams: tuple[TeamEntry, ...]
+    team_features: NDArray[np.float64]
+    tournaments: tuple[TournamentEntry, ...]
+    tournament_features: NDArray[np.float64]

@@ -1,0 +1,65 @@
+"""The whole way of match files: bronze, silver, gold. Every step is idempotent, so an interrupted run is run again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pipelines.bronze import FileOutcome, FileReport, add_to_bronze
+from pipelines.gold import GoldReport, refresh_gold
+from pipelines.silver import SilverReport, refresh_silver
+from pipelines.sources import discover
+from stores.errors import InvalidError
+from stores.features.tables import GOLD_TABLES
+from stores.lake.tables import MATCH_RESULTS, MATCH_ROWS, PLAYER_PERFORMANCE, QUARANTINE
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from stores.lake.catalog import Lake
+
+TABLES = (MATCH_ROWS, MATCH_RESULTS, PLAYER_PERFORMANCE, QUARANTINE, *GOLD_TABLES)
+
+
+class Progress(Protocol):
+    """Hears how far a long piece of work is."""
+
+    def __call__(self, step: str, done: int, of: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What came in and where it went."""
+
+    files: tuple[FileReport, ...]
+    silver: SilverReport
+    gold: GoldReport
+
+    @property
+    def failed(self) -> tuple[FileReport, ...]:
+        """The files that could not be read; the lake holds nothing of them."""
+        return tuple(file for file in self.files if file.outcome is FileOutcome.FAILED)
+
+    def to_json(self) -> dict[str, object]:
+        """The report for machines."""
+        return {**asdict(self), "rows_in": self.silver.rows_in}
+
+
+def ingest(lake: Lake, location: str, now: datetime, progress: Progress = lambda step, done, of: None) -> IngestReport:
+    """Bring the match files of a location into the lake, and refresh what is made from them.
+
+    Raises InvalidError if there is no file or none can be read; then the lake is unchanged.
+    """
+    sources = discover(location)
+    lake.ensure(TABLES)
+    files = add_to_bronze(lake, sources, now, lambda done, of: progress("reading files", done, of))
+    if all(file.outcome is FileOutcome.FAILED for file in files):
+        reasons = "\n".join(f"  {file.source}: {file.error}" for file in files)
+        raise InvalidError(f"none of the {len(files)} files could be read, the lake is unchanged:\n{reasons}", "--data")
+    progress("cleaning and resolving", 0, 1)
+    silver = refresh_silver(lake)
+    progress("cleaning and resolving", 1, 1)
+    progress("computing features", 0, 1)
+    gold = refresh_gold(lake)
+    progress("computing features", 1, 1)
+    return IngestReport(tuple(files), silver, gold)

@@ -1,0 +1,86 @@
+"""The gold tables: snapshots of players, teams and tournaments as of the start of a series, and as of now.
+
+A row whose ``series_id`` is null is the newest snapshot, from which answers are served. The seeds give the averages as
+DECIMAL; they are doubles here, because training and serving must see the same bits.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, TEAM_FEATURES
+from stores.lake.tables import STAMP, LakeTable, Layer, PartitionBy
+
+
+def _doubles(names: tuple[str, ...]) -> list[tuple[str, pa.DataType]]:
+    return [(name, pa.float64()) for name in names]
+
+
+_AS_OF = [("series_id", pa.string()), ("as_of", STAMP), ("feature_date", pa.date32())]
+_LINEAGE = [("feature_version", pa.string())]
+
+PLAYER_SNAPSHOTS = LakeTable(
+    Layer.GOLD,
+    "player_features",
+    pa.schema(
+        [
+            ("player_id", pa.string()),
+            *_AS_OF,
+            ("player_name", pa.string()),
+            ("position_primary", pa.string()),
+            ("team_current", pa.string()),
+            ("team_id", pa.string()),
+            ("tournament", pa.string()),
+            ("tournaments_played", pa.list_(pa.string())),
+            ("champions_played", pa.list_(pa.string())),
+            *_doubles(PLAYER_FEATURES),
+            ("data_quality_score", pa.float64()),  # share of the player's stats that are known, 0 to 1
+            *_LINEAGE,
+        ]
+    ),
+    partitions=(("feature_date", PartitionBy.MONTH),),
+    target_file_bytes=134217728,
+)
+
+TEAM_SNAPSHOTS = LakeTable(
+    Layer.GOLD,
+    "team_statistics",
+    pa.schema(
+        [
+            ("team_id", pa.string()),
+            *_AS_OF,
+            ("team_name", pa.string()),
+            ("tournament", pa.string()),
+            *_doubles(TEAM_FEATURES),
+            *_LINEAGE,
+        ]
+    ),
+    partitions=(("feature_date", PartitionBy.MONTH),),
+    target_file_bytes=134217728,
+)
+
+TOURNAMENT_SNAPSHOTS = LakeTable(
+    Layer.GOLD,
+    "tournament_summaries",
+    pa.schema(
+        [
+            ("tournament", pa.string()),
+            *_AS_OF,
+            ("patch_version", pa.string()),
+            *_doubles(CONTEXT_FEATURES),
+            *_LINEAGE,
+        ]
+    ),
+    partitions=(("feature_date", PartitionBy.MONTH),),
+    target_file_bytes=134217728,
+)
+
+GOLD_TABLES = (PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS)
+
+# Properties of a commit to player_features. It is committed last and names the snapshots of the other two tables, so
+# that one snapshot id fixes every feature.
+SILVER_SNAPSHOT = "riftline.player-performance-snapshot"
+TEAMS_SNAPSHOT = "riftline.team-statistics-snapshot"
+TOURNAMENTS_SNAPSHOT = "riftline.tournament-summaries-snapshot"
+FEATURES = "riftline.feature-version"
+AS_OF = "riftline.as-of"

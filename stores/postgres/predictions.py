@@ -1,0 +1,152 @@
+"""The predictions given, in PostgreSQL: many concurrent records become few commits."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stores.domain.prediction_id import created_at
+from stores.errors import (
+    InvalidError,
+    NotFoundError,
+    OutcomeUnknownError,
+    OverloadedError,
+    RiftlineError,
+    TransientError,
+)
+from stores.postgres.prediction_rows import INSERT, SELECT, encode, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from stores.domain.predictions import PredictionRecord
+    from stores.postgres.pool import Pool
+
+MAX_BATCH = 1000  # about 20 ms of the server's time
+MAX_QUEUED = 20_000  # about half a second of writing; beyond it a caller should hear that it is too much
+RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # about 3 s: a restart of the server is survived, a failover is not
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An encoded row and the caller that awaits its durability."""
+
+    row: bytes
+    done: asyncio.Future[None] = field(compare=False)
+
+
+class PredictionStore:
+    """The predictions given. When `record` returns, the row is on the server's disk and survives its kill -9.
+
+    A crash of this process loses only rows whose `record` had not returned. A row is never doubled: its id is its key,
+    so a write whose outcome is unknown is simply repeated. Belongs to one event loop; any number of callers at once.
+    """
+
+    def __init__(self, pool: Pool, retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S) -> None:
+        self._pool = pool
+        self._retry_delays_s = retry_delays_s
+        self._queue: deque[_Waiting] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def record(self, record: PredictionRecord) -> None:
+        """Store one prediction; what is recorded at the same time shares its commit. A known id is left as it is.
+
+        Raises InvalidError for a row that cannot be stored (its neighbours are), OverloadedError when too many wait,
+        TransientError when the server stayed away, OutcomeUnknownError when the row may have been stored. A caller that
+        is cancelled does not take its row back.
+        """
+        await self._enqueue(encode(record))
+
+    async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
+        """Store many, each failing alone: the error of each record in order, None where it is durable."""
+        outcomes = await asyncio.gather(*(self.record(record) for record in records), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None and not isinstance(outcome, RiftlineError):
+                raise outcome
+        return [outcome if isinstance(outcome, RiftlineError) else None for outcome in outcomes]
+
+    async def get(self, prediction_id: UUID) -> PredictionRecord:
+        """One prediction; its id names the partition to look into. Raises NotFoundError."""
+        async with self._pool.transaction() as connection:
+            row = await connection.fetchrow(SELECT, prediction_id, created_at(prediction_id))
+        if row is None:
+            raise NotFoundError(f"there is no prediction {prediction_id}")
+        return record_of(row)
+
+    async def count(self) -> int:
+        """How many predictions are stored; reads every partition."""
+        async with self._pool.transaction() as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM prediction_requests"))
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued; call it before the pool is closed."""
+        if self._writer is not None:
+            await asyncio.shield(self._writer)
+
+    async def _enqueue(self, row: bytes) -> None:
+        if len(self._queue) >= MAX_QUEUED:
+            raise OverloadedError(f"{MAX_QUEUED} predictions wait for {self._pool.address}; try again later")
+        waiting = _Waiting(row, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_queued())
+        await waiting.done
+
+    async def _write_queued(self) -> None:
+        """Write batch after batch until the queue is empty: while one is under way, the next one gathers."""
+        try:
+            while self._queue:
+                await self._write([self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))])
+        finally:
+            self._writer = None
+            while self._queue:  # only when the task itself was cancelled: nobody may wait for ever
+                _settle([self._queue.popleft()], TransientError("the writer of predictions was stopped"))
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        """Write one batch; when a row poisons it, halve it until that row fails alone."""
+        try:
+            await self._insert([waiting.row for waiting in batch])
+        except InvalidError as error:
+            if len(batch) == 1:
+                _settle(batch, error)
+                return
+            middle = len(batch) // 2
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+        except asyncio.CancelledError:
+            _settle(batch, OutcomeUnknownError(f"the writer to {self._pool.address} was stopped during a write"))
+            raise
+        except Exception as error:  # noqa: BLE001  # a bug reaches every caller, none waits for ever
+            _settle(batch, error)
+        else:
+            _settle(batch, None)
+
+    async def _insert(self, rows: list[bytes]) -> None:
+        """Insert in one transaction, repeated while the server is away. Inserting twice is the same as once."""
+        statement = b"[" + b",".join(rows) + b"]"
+        unknown = False
+        for delay_s in (*self._retry_delays_s, None):
+            try:
+                async with self._pool.transaction() as connection:
+                    await connection.execute(INSERT, statement.decode())
+            except (TransientError, OutcomeUnknownError) as error:
+                unknown = unknown or isinstance(error, OutcomeUnknownError)
+                if delay_s is None:
+                    raise (OutcomeUnknownError if unknown else type(error))(*error.args) from error
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads the replicas' retries
+            else:
+                return
+
+
+def _settle(batch: list[_Waiting], error: Exception | None) -> None:
+    for waiting in batch:
+        if waiting.done.done():  # its caller was cancelled
+            continue
+        if error is None:
+            waiting.done.set_result(None)
+        else:
+            waiting.done.set_exception(type(error)(*error.args) if isinstance(error, RiftlineError) else error)

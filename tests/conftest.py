@@ -1,0 +1,18 @@
+"""Fixtures that every kind of test shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """The folder of real match data, from RIFTLINE_TEST_DATA or beside the checkout; skips where it is absent."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("RIFTLINE_TEST_DATA", beside))
+    if not (folder / "lol").is_dir():
+        pytest.skip(f"no real match data at {folder}: set RIFTLINE_TEST_DATA")
+    return folder

@@ -1,0 +1,39 @@
+"""Lets xgboost-ray 0.1.19, the last release, train on xgboost 2.1 and newer.
+
+That release starts a tracker whose constructor xgboost changed in 2.1. `modern_tracker` replaces the start and the stop
+while it is open, and nothing else; everything inside xgboost-ray (actors, recovery, elastic training) stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import ray
+import xgboost_ray.main
+from xgboost.tracker import RabitTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _start_tracker(num_workers: int) -> tuple[RabitTracker, dict[str, Any]]:
+    tracker = RabitTracker(n_workers=num_workers, host_ip=ray.util.get_node_ip_address())
+    tracker.start()
+    return tracker, {"DMLC_NUM_WORKER": num_workers, **tracker.worker_args()}
+
+
+def _stop_tracker(tracker: RabitTracker) -> None:
+    tracker.free()
+
+
+@contextlib.contextmanager
+def modern_tracker() -> Iterator[None]:
+    """Within this context xgboost-ray starts the tracker in the way that current xgboost wants."""
+    before = xgboost_ray.main._start_rabit_tracker, xgboost_ray.main._stop_rabit_tracker  # noqa: SLF001
+    xgboost_ray.main._start_rabit_tracker = _start_tracker  # noqa: SLF001
+    xgboost_ray.main._stop_rabit_tracker = _stop_tracker  # noqa: SLF001
+    try:
+        yield
+    finally:
+        xgboost_ray.main._start_rabit_tracker, xgboost_ray.main._stop_rabit_tracker = before  # noqa: SLF001
