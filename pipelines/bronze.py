@@ -77,9 +77,7 @@ def _once(read: list[tuple[FileReport, Any]]) -> tuple[list[FileReport], list[An
             blocks.append(rows)
             reports.append(report)
         elif report.outcome is FileOutcome.INGESTED:
-            reports.append(
-                FileReport(report.source, FileOutcome.KNOWN, report.layout, report.sha256, report.rows)
-            )
+            reports.append(FileReport(report.source, FileOutcome.KNOWN, report.layout, report.sha256, report.rows))
         else:
             reports.append(report)
     return reports, blocks

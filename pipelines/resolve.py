@@ -107,21 +107,34 @@ def _newest(rows: pl.DataFrame) -> pl.DataFrame:
     What the newest row leaves open an older one fills in, its id only for the same name: a newer export may lack ids.
     """
     key = ["match_id", "top_league", "within_game"]
-    keyed = rows.with_columns(_within_game().alias("within_game")).with_columns(pl.len().over(key).alias("repeats"))
-    repeated = keyed.filter(pl.col("repeats") > 1)
+    keyed = rows.with_columns(_within_game().alias("within_game"))
+    groups = keyed.group_by(key).agg(pl.len().alias("repeats"), pl.col("row").max().alias("newest"))
+    keyed = keyed.join(groups, on=key, nulls_equal=True).sort("newest", "row").with_row_index("at")
     filled = [name for name in CANDIDATE_SCHEMA if name not in (*_ORIGIN, *_COUNTED, *_IDS, "match_id")]
-    older_differs = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).last().over(key)) for c in _COUNTED)
-    merged = (
-        repeated.with_columns(
-            pl.col(filled).forward_fill().over(key),
-            older_differs.cast(pl.UInt32).sum().over(key).alias("contradicted"),
-        )
-        .with_columns(pl.col(id_column).forward_fill().over(*key, name) for id_column, name in _IDS.items())
-        .unique(key, keep="last", maintain_order=True)
-        .select(*keyed.columns, "contradicted")
-    )
     single = keyed.filter(pl.col("repeats") == 1).with_columns(pl.lit(0, pl.UInt32).alias("contradicted"))
-    return pl.concat([single, merged]).sort("row")
+    repeated = keyed.filter(pl.col("repeats") > 1)
+    older_differs = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).last().over("newest")) for c in _COUNTED)
+    merged = (
+        repeated.with_columns(older_differs.cast(pl.UInt32).sum().over("newest").alias("contradicted"))
+        .with_columns(_filled(name) for name in filled)
+        .with_columns(
+            pl.when(pl.col(name).eq_missing(pl.col(name).last().over("newest"))).then(id_column).alias(id_column)
+            for id_column, name in _IDS.items()
+        )
+        .with_columns(_filled(id_column) for id_column in _IDS)
+        .filter(pl.col("row") == pl.col("newest"))
+    )
+    return pl.concat([single, merged]).drop("at", "newest", "repeats").sort("row")
+
+
+def _filled(name: str) -> pl.Expr:
+    """The column with its gaps filled from older rows of the same group; groups lie together, oldest row first.
+
+    The same as ``forward_fill().over("newest")``, without the cost of a window per column.
+    """
+    told_at = pl.when(pl.col(name).is_not_null()).then("at").forward_fill()
+    begins_at = pl.col("at").min().over("newest")
+    return pl.when(told_at >= begins_at).then(pl.col(name).forward_fill()).alias(name)
 
 
 def _within_game() -> pl.Expr:

@@ -9,7 +9,7 @@ probabilities p_c and factors f_c:
 
 Each is taken for a won and a lost map and mixed by the chance to win. Probabilities follow by an inverse Fourier
 transform over the roots of unity; what lies beyond `SUPPORT` wraps around: about 1e-6 in all at
-most, 1e-8 for the default seed.
+most, 5e-8 for the default seed.
 """
 
 from __future__ import annotations

@@ -25,6 +25,23 @@ START = datetime(2026, 1, 14, 23, 30, tzinfo=UTC)
 Row = dict[str, Any]
 
 
+def seated(side: str, position: str, name: str, seat: int) -> Row:
+    """What a wide row says of one player; ``seat`` counts from 1 within the team."""
+    won = side == "Blue"
+    return {
+        "participant_id": seat + (0 if won else 5),
+        "position": position,
+        "champion": f"{side}{position}",
+        "player_name": name,
+        "source_player_id": f"oe:player:{name}",
+        "kills": seat if won else 1,
+        "deaths": 1 if won else 3,
+        "assists": 2,
+        "gold": 12000,
+        "damage_to_champions": 20000,
+    }
+
+
 def wide_game(match_id: str = "g1", blue: str | None = "T1", red: str | None = "GEN", **game: Any) -> list[Row]:
     """Twelve rows of a wide export: blue wins with kills 1 to 5, red has one kill each."""
     rows: list[Row] = []
@@ -47,22 +64,8 @@ def wide_game(match_id: str = "g1", blue: str | None = "T1", red: str | None = "
             "team_kills": 15 if won else 5,
         } | game
         for seat, position in enumerate(POSITIONS, start=1):
-            rows.append(
-                shared
-                | {
-                    "participant_id": seat + (0 if won else 5),
-                    "position": position,
-                    "champion": f"{side}{position}",
-                    "player_name": f"{team or side}-{position}",
-                    "source_player_id": f"oe:player:{team or side}-{position}",
-                    "kills": seat if won else 1,
-                    "deaths": 1 if won else 3,
-                    "assists": 2,
-                    "gold": 12000,
-                    "damage_to_champions": 20000,
-                    "row_number": len(rows) + 1,
-                }
-            )
+            of_player = seated(side, position, f"{team or side}-{position}", seat)
+            rows.append(shared | of_player | {"row_number": len(rows) + 1})
         objectives = {"towers": 9, "dragons": 3, "barons": 1} if won else {"towers": 2, "dragons": 0, "barons": 0}
         rows.append(shared | objectives | {"participant_id": hundred, "position": "team", "row_number": len(rows) + 1})
     return rows
@@ -203,6 +206,17 @@ def test_the_newest_of_overlapping_exports_wins() -> None:
     assert result.counts == Counts(24, 10, 0, 12, 2, 0, 2)
     top = player(result, "T1-top")
     assert (top["kills"], top["player_id"], top["data_source"]) == (2, "oe:player:T1-top", "later.csv")
+
+
+def test_a_newer_export_does_not_take_from_its_neighbour() -> None:
+    """What an older row fills in is of the same participant only."""
+    older = wide_game()
+    older[1]["gold"] = None
+    later = wide_game(source="later.csv", ingested_at=INGESTED + timedelta(days=1))
+    for row in later:
+        row["gold"] = None
+    result = resolved(older + later)
+    assert (player(result, "T1-top")["gold"], player(result, "T1-jng")["gold"]) == (12000, None)
 
 
 def test_an_id_is_not_kept_for_another_name() -> None:
