@@ -27,7 +27,8 @@ $(UV): requirements/uv.txt
 install: .venv/installed ## Install everything into the checkout
 
 demo: install ## From match files to a served prediction (RIFTLINE_DATA=PATH for real data)
-	$(BIN)/riftline demo
+	$(BIN)/riftline up
+	$(BIN)/riftline predict
 
 stop: install ## Stop what `make demo` left running
 	$(BIN)/riftline down

@@ -85,6 +85,10 @@ class Outlook:
             warnings=self.warnings,
         )
 
+    def over_percent(self, line: float) -> float:
+        """The calibrated probability of OVER in %, the push left out."""
+        return _percent(self.forecast.calibrated.over_probability(line))
+
 
 def look(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outlook:
     """Find the evidence and forecast the sum.

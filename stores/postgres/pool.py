@@ -25,6 +25,7 @@ STATEMENT_TIMEOUT_S = 30.0
 _LOST = (
     OSError,  # TimeoutError is one
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's state when a server dies between two messages
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # shut down, cancelled, still starting
     asyncpg.exceptions.PostgresSystemError,

@@ -82,6 +82,11 @@ class PredictionStore:
         async with self._pool.transaction() as connection:
             return int(await connection.fetchval("SELECT count(*) FROM prediction_requests"))
 
+    async def ping(self) -> None:
+        """Ask the server for nothing. Raises TransientError while it does not answer."""
+        async with self._pool.transaction() as connection:
+            await connection.execute("SELECT 1")
+
     async def drain(self) -> None:
         """Wait until nothing is queued; call it before the pool is closed."""
         if self._writer is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from stores.errors import ConflictError, InvalidError, TransientError
+from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, TransientError
 from stores.postgres.migrate import migrate, read_migrations, shipped_migrations
 from stores.postgres.pool import Pool, address_of, open_pool, translated
 
@@ -183,3 +183,22 @@ def test_a_mistake_in_our_own_sql_stays_visible() -> None:
     """Errors that no caller can act on pass through as they are."""
     with pytest.raises(asyncpg.UndefinedTableError), translated("PostgreSQL at here"):
         raise asyncpg.UndefinedTableError("no such table")
+
+
+@pytest.mark.parametrize(
+    ("lost", "committing", "ours"),
+    [
+        (ConnectionResetError(), False, TransientError),
+        (ConnectionResetError(), True, OutcomeUnknownError),
+        (asyncpg.InternalClientError("cannot switch to state 12"), False, TransientError),
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), True, OutcomeUnknownError),
+        (asyncpg.DeadlockDetectedError("deadlock"), True, TransientError),
+        (asyncpg.UniqueViolationError("twice"), False, ConflictError),
+    ],
+)
+def test_a_lost_connection_hides_the_outcome_of_a_commit_alone(
+    lost: Exception, committing: bool, ours: type[Exception]
+) -> None:
+    """Before the commit nothing happened; during it nobody knows; what the server itself undid is known."""
+    with pytest.raises(ours, match="PostgreSQL at here"), translated("PostgreSQL at here", committing=committing):
+        raise lost

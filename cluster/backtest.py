@@ -1,0 +1,60 @@
+"""`riftline evaluate`: a back-test on the cluster's lake, or on files of its own that leave the lake alone."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from cluster import head
+from cluster.connection import connected
+from pipelines.ingest import ingest
+from stores.clock import utc_now
+from stores.lake.catalog import Lake
+from stores.settings import LakeSettings
+from training.boosting import BoostingCluster, BoostingParams
+from training.evaluate import Evaluation, evaluate
+from training.retrain import read_training_set
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from cluster.local import Steps
+    from stores.settings import Settings
+
+
+def back_test(settings: Settings, data: str | None, since: date, until: date, steps: Steps) -> Evaluation:
+    """Train before ``since``, score [since, until).
+
+    With ``data`` the files go into a lake of their own under ``evaluations/``, kept so that the next back-test of the
+    same location starts from it. A cluster is started for the run if none is running, and stopped again.
+    """
+    steps.begin("Ray cluster")
+    started = head.start(settings)
+    try:
+        with connected(settings):
+            lake = _lake(settings, data)
+            if data:
+                steps.begin("data")
+                ingest(lake, data, utc_now(), lambda step, done, of: steps.detail(step, done, of))
+            steps.begin("back-test")
+            rows, _ = read_training_set(lake)
+            return evaluate(rows, since, until, BoostingParams(), BoostingCluster(), steps.detail)
+    finally:
+        if started:
+            head.stop(settings)
+
+
+def _lake(settings: Settings, data: str | None) -> Lake:
+    if data is None:
+        return Lake(settings.lake)
+    folder = settings.home / "evaluations" / hashlib.sha256(data.encode()).hexdigest()[:12]
+    return Lake(LakeSettings(catalog_uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse"))
+
+
+def write_predictions(report: Evaluation, path: Path) -> None:
+    """Every scored distribution as Parquet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(report.predictions, path)

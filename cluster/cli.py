@@ -1,0 +1,261 @@
+"""The `riftline` command. Exit codes: 0 done, 1 an error of ours, 2 wrong input, 3 not running or not ready, 4 done in
+part (some files could not be read)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster import environment
+from cluster.show import ProgressSteps, errors, people, print_json, print_table
+from stores.errors import InvalidError, NotFoundError, RiftlineError, TransientError
+from stores.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.ingest import IngestReport
+
+WRONG_INPUT, NOT_READY, IN_PART = 2, 3, 4
+
+app = typer.Typer(
+    help="Calibrated player-prop predictions for professional League of Legends.\n\n"
+    "Everything lives in .riftline of the working directory (RIFTLINE_HOME) and listens on 127.0.0.1.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold a password
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RIFTLINE_DATA",
+        metavar="PATH",
+        help="Match files: a file, a folder or a URL (CSV, CSV.gz, Parquet). Default: a simulated season.",
+    ),
+]
+
+
+@contextmanager
+def _errors_as_exit_codes() -> Iterator[None]:
+    try:
+        yield
+    except (InvalidError, NotFoundError) as error:
+        errors.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False)
+        raise typer.Exit(WRONG_INPUT) from None
+    except TransientError as error:
+        errors.print(f"[bold red]not ready:[/] {_escaped(error)}", highlight=False)
+        raise typer.Exit(NOT_READY) from None
+    except RiftlineError as error:
+        errors.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _escaped(error: Exception) -> str:
+    return str(error).replace("[", r"\[")
+
+
+def _settings() -> Settings:
+    settings = Settings.from_env(os.environ)
+    environment.enter(settings)
+    return settings
+
+
+@app.command(epilog="Examples: riftline up · riftline up --data exports/ · RIFTLINE_HTTP_PORT=9000 riftline up")
+def up(data: Data = None, json: Json = False) -> None:
+    """Bring everything up: stores, cluster, data, model, service. Run it again at any time; it resumes."""
+    with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+        settings = _settings()
+        from cluster import local  # noqa: PLC0415 — Ray reads the environment when it is imported
+
+        local.up(settings, data, steps)
+    api = f"http://{settings.cluster.http_host}:{settings.cluster.http_port}"
+    places = {
+        "api": api,
+        "docs": f"{api}/docs",
+        "dashboard": f"http://127.0.0.1:{settings.cluster.dashboard_port}",
+    }
+    if json:
+        print_json(places)
+        return
+    people.print(f"\nRiftline is running.\n  API        {places['api']}\n  Docs page  {places['docs']}")
+    people.print(f"  Dashboard  {places['dashboard']} (its token: `ray get-auth-token`)")
+    people.print("  Stop       make stop (or `riftline down`)\n")
+
+
+@app.command(epilog="Example: riftline down")
+def down(json: Json = False) -> None:
+    """Stop the service, the cluster and the embedded stores. The data stay."""
+    with _errors_as_exit_codes():
+        settings = _settings()
+        from cluster import head  # noqa: PLC0415
+        from stores.postgres import embedded  # noqa: PLC0415
+
+        stopped = head.stop(settings)
+        embedded.stop(settings.postgres.data_dir)
+    if json:
+        print_json({"stopped_processes": stopped})
+    else:
+        people.print(f"Stopped ({stopped} cluster processes and the database). The data stay in {settings.home}.")
+
+
+@app.command(epilog="Examples: riftline status · riftline status --json | jq .service")
+def status(json: Json = False) -> None:
+    """Show what runs, what the lake holds and which model answers. Exit code 3 unless the service is ready."""
+    with _errors_as_exit_codes():
+        settings = _settings()
+        from cluster.status import read_status  # noqa: PLC0415
+
+        found = read_status(settings)
+    if json:
+        print_json(found)
+    else:
+        for part in ("cluster", "postgres", "service", "model"):
+            people.print(f"{part:<10}{found[part] or 'none'}")
+        rows = [(name, table["rows"], table["snapshot"] or "") for name, table in found["lake"].items()]
+        print_table("lake", ("table", "rows", "snapshot"), rows)
+    if found["service"] != "ready":
+        raise typer.Exit(NOT_READY)
+
+
+@app.command(
+    epilog="Examples: riftline ingest --data 2026.csv · riftline ingest --data https://example.org/2026.csv.gz"
+)
+def ingest(data: Data = None, json: Json = False) -> None:
+    """Bring match files into the lake of the running cluster and refresh the features. A known file changes nothing."""
+    with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+        settings = _settings()
+        from cluster import local  # noqa: PLC0415
+        from cluster.connection import connected  # noqa: PLC0415
+
+        with connected(settings):
+            report = local.bring_in(settings, data, steps)
+    if json:
+        print_json(report.to_json())
+    else:
+        _show_ingest(report)
+    if report.failed:
+        raise typer.Exit(IN_PART)
+
+
+def _show_ingest(report: IngestReport) -> None:
+    rows = [(file.source, str(file.outcome), file.layout, file.rows) for file in report.files]
+    print_table("files", ("file", "outcome", "layout", "rows"), rows)
+    counts = report.silver.counts
+    people.print(
+        f"{report.silver.rows_in} rows in = {counts.player_rows} player rows + {counts.merged} merged + "
+        f"{counts.superseded} superseded + {counts.team_rows} team rows + "
+        f"{counts.quarantined + report.silver.rejected} quarantined"
+    )
+    for file in report.failed:
+        errors.print(f"[bold red]failed:[/] {file.source}: {file.error}", highlight=False)
+
+
+@app.command(epilog="Examples: riftline train · riftline train --json")
+def train(json: Json = False) -> None:
+    """Train on the newest features and release the model. The running service picks it up by itself."""
+    with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+        settings = _settings()
+        from cluster import local  # noqa: PLC0415
+        from cluster.connection import connected  # noqa: PLC0415
+        from stores.clock import utc_now  # noqa: PLC0415
+        from training.retrain import retrain  # noqa: PLC0415
+
+        with connected(settings):
+            steps.begin("model")
+            record = retrain(settings, local.start_database(settings), utc_now(), steps.detail)
+    if json:
+        print_json({"model_version": record.model_version, "metrics": dict(record.training_metrics)})
+    else:
+        people.print(f"Released {record.model_name} {record.model_version}.")
+
+
+@app.command(
+    epilog="Example: riftline evaluate --data lol/ --from 2026-04-01 --to 2026-06-01 --json scores.json "
+    "--predictions predictions.parquet"
+)
+def evaluate(
+    since: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day that is scored.")],
+    until: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="First day after those scored.")],
+    data: Data = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores as JSON; - for standard output.")
+    ] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Write every distribution as Parquet.")] = None,
+) -> None:
+    """Train on what lies before --from and score [--from, --to), beside two baselines on the same rows."""
+    to_stdout = str(json) == "-"
+    with _errors_as_exit_codes(), ProgressSteps(quiet=to_stdout) as steps:
+        settings = _settings()
+        from cluster.backtest import back_test, write_predictions  # noqa: PLC0415
+
+        report = back_test(settings, data, since.date(), until.date(), steps)
+        if predictions:
+            write_predictions(report, predictions)
+    document = report.to_json()
+    if to_stdout:
+        print_json(document)
+        return
+    header = ("prop", "maps", "method", "rows", "log score", "CRPS", "cal. error", "acc. own line", "acc. curve")
+    print_table(f"{since:%Y-%m-%d} to {until:%Y-%m-%d}", header, [tuple(asdict(s).values()) for s in report.scores])
+    if json:
+        import orjson  # noqa: PLC0415
+
+        json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+@app.command(
+    epilog="Examples: riftline predict · riftline predict Faker --prop kills --line 3.5 --maps 1-2 --opponent Gen.G"
+)
+def predict(
+    players: Annotated[
+        list[str] | None, typer.Argument(help="Players; several mean their sum. Default: anyone.")
+    ] = None,
+    prop: Annotated[str, typer.Option(help="kills or assists")] = "kills",
+    line: Annotated[float | None, typer.Option(help="The line. Default: the fairest half line.")] = None,
+    maps: Annotated[str, typer.Option(help="First and last map of the series.", metavar="M-N")] = "1-2",
+    opponent: Annotated[str | None, typer.Option(help="The other team.")] = None,
+    tournament: Annotated[str | None, typer.Option(help="Short name of the tournament.")] = None,
+    strict: Annotated[bool, typer.Option(help="Refuse rather than fall back.")] = False,
+    json: Json = False,
+) -> None:
+    """Ask the running service one question and show its answer and the curve."""
+    from cluster.ask import Question, ask, parse_maps, show  # noqa: PLC0415
+
+    with _errors_as_exit_codes():
+        settings = Settings.from_env(os.environ)
+        question = Question(tuple(players or ()), prop, line, parse_maps(maps), opponent, tournament, strict)
+        asked, answer, curve = ask(settings, question)
+    if json:
+        print_json({"request": asked, "answer": answer, "curve": curve})
+    else:
+        show(asked, answer, curve)
+
+
+@app.command(epilog="Examples: riftline doctor · riftline doctor --json")
+def doctor(json: Json = False) -> None:
+    """Look for what would keep Riftline from running here. Exit code 3 if something would."""
+    from cluster.doctor import examine  # noqa: PLC0415
+
+    with _errors_as_exit_codes():
+        findings = examine(Settings.from_env(os.environ))
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        rows: list[tuple[Any, ...]] = [
+            ("ok" if one.good else "[bold red]no[/]", one.check, one.found, "" if one.good else one.remedy)
+            for one in findings
+        ]
+        print_table("doctor", ("", "check", "found", "remedy"), rows)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(NOT_READY)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,51 @@
+"""The environment of every process of a local cluster. Set before Ray is imported, since Ray reads it at import."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stores.settings import Settings
+
+MARK = "RIFTLINE_CLUSTER"  # inherited by every process that the cluster starts, and so the way to find them all
+
+
+def cluster_mark(settings: Settings) -> str:
+    """What marks the processes of this home's cluster."""
+    return hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]
+
+
+def cluster_environment(settings: Settings) -> dict[str, str]:
+    """The variables that Ray and Serve need on top of the caller's own."""
+    mark = cluster_mark(settings)
+    # unix sockets allow 107 bytes of path, so HAProxy's files cannot lie in a deep checkout
+    haproxy = Path(tempfile.gettempdir()) / f"riftline-{mark}"
+    return {
+        "RIFTLINE_HOME": str(settings.home),
+        "RAY_AUTH_MODE": "token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(settings.cluster.haproxy_metrics_port),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(settings.cluster.haproxy_stats_port),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+    }
+
+
+def marked_environment(settings: Settings) -> dict[str, str]:
+    """The environment of the head: all that it starts inherits the mark, a driver and the database do not bear it."""
+    return {**os.environ, **cluster_environment(settings), MARK: cluster_mark(settings)}
+
+
+def enter(settings: Settings) -> None:
+    """Give this process the cluster's environment. Call it before anything imports Ray."""
+    os.environ.update(cluster_environment(settings))

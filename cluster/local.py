@@ -1,0 +1,109 @@
+"""A whole Riftline on this machine. Every step finds out what is there already, so that `up` resumes where it was cut."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from cluster import head
+from cluster.connection import connected
+from pipelines.ingest import TABLES, ingest
+from pipelines.season import write_season
+from stores.clock import utc_now
+from stores.features.tables import PLAYER_SNAPSHOTS
+from stores.lake.catalog import Lake
+from stores.postgres import embedded
+from stores.postgres.migrate import migrate
+from stores.postgres.models import ModelRegistry
+from stores.postgres.partitions import ensure_partitions
+from stores.postgres.pool import open_pool
+from training.retrain import MODEL_NAME, retrain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipelines.ingest import IngestReport
+    from stores.domain.models import ModelRecord
+    from stores.settings import Settings
+
+
+class Steps(Protocol):
+    """Shows the steps of a long piece of work."""
+
+    def begin(self, title: str) -> None:
+        """A step begins, and the one before is done."""
+
+    def detail(self, text: str, done: int = 0, of: int = 0) -> None:
+        """What the step does now."""
+
+
+def start_database(settings: Settings) -> str:
+    """Start the embedded PostgreSQL (unless a URL is set), bring its tables up to date, and return its URL."""
+    url = settings.postgres.url or embedded.start(settings.postgres.data_dir)
+
+    async def prepare() -> None:
+        pool = await open_pool(url, 1)
+        try:
+            await migrate(pool)
+            await ensure_partitions(pool, utc_now())
+        finally:
+            await pool.close()
+
+    asyncio.run(prepare())
+    return url
+
+
+def up(settings: Settings, data: str | None, steps: Steps) -> None:
+    """Bring everything up: stores, cluster, data (the simulated season if the lake is empty), model, service.
+
+    ``data`` is ingested whether or not the lake holds something; a known file changes nothing.
+    """
+    from cluster import serving  # noqa: PLC0415 — Serve reads the environment when it is imported
+    from cluster.shards import start_shards  # noqa: PLC0415
+
+    settings.home.mkdir(parents=True, exist_ok=True)
+    steps.begin("PostgreSQL")
+    database_url = start_database(settings)
+    steps.begin("Ray cluster")
+    head.start(settings)
+    with connected(settings):
+        lake = Lake(settings.lake)
+        lake.ensure(TABLES)
+        if data or lake.snapshot_id(PLAYER_SNAPSHOTS) is None:
+            steps.begin("data")
+            bring_in(settings, data, steps)
+        if needs_model(lake, database_url):
+            steps.begin("model")
+            retrain(settings, database_url, utc_now(), steps.detail)
+        steps.begin("service")
+        start_shards(settings)
+        serving.deploy(settings, database_url)
+        serving.wait_until_ready(settings)
+
+
+def bring_in(settings: Settings, data: str | None, steps: Steps) -> IngestReport:
+    """Ingest match files, by default those of the simulated season."""
+    if data is None:
+        steps.detail("simulating a season")
+        data = str(simulated_season(settings))
+    return ingest(Lake(settings.lake), data, utc_now(), lambda step, done, of: steps.detail(step, done, of))
+
+
+def simulated_season(settings: Settings) -> Path:
+    """The folder of the simulated season's match files; the same bytes each time."""
+    return write_season(settings.home / "season").matches_folder
+
+
+def needs_model(lake: Lake, database_url: str) -> bool:
+    """Whether no released model was trained on the newest features."""
+    record = asyncio.run(released_model(database_url))
+    return record is None or record.lake_snapshot_id != lake.snapshot_id(PLAYER_SNAPSHOTS)
+
+
+async def released_model(database_url: str) -> ModelRecord | None:
+    """The model in production."""
+    pool = await open_pool(database_url, 1)
+    try:
+        return await ModelRegistry(pool).production(MODEL_NAME)
+    finally:
+        await pool.close()

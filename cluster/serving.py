@@ -1,0 +1,53 @@
+"""Deploys the gateway on the running cluster."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from serve_apps.app import APP_NAME, GatewayArgs, build
+from stores.errors import TransientError
+
+if TYPE_CHECKING:
+    from stores.settings import Settings
+
+READY_TIMEOUT_S = 90.0
+
+
+def base_url(settings: Settings) -> str:
+    """Where the API listens."""
+    return f"http://{settings.cluster.http_host}:{settings.cluster.http_port}"
+
+
+def deploy(settings: Settings, database_url: str) -> None:
+    """Deploy the gateway; the same configuration again changes nothing. Returns when its replicas run."""
+    ours = settings.cluster
+    serve.start(http_options=HTTPOptions(host=ours.http_host, port=ours.http_port))
+    args = GatewayArgs(
+        database_url=database_url,
+        warehouse=settings.lake.warehouse,
+        pool_size=settings.postgres.pool_size,
+        feature_shards=ours.feature_shards,
+        replicas=ours.gateway_replicas,
+    )
+    serve.run(build(args), name=APP_NAME, route_prefix="/")
+
+
+def wait_until_ready(settings: Settings) -> None:
+    """Wait until the ingress answers that model, features and database are there. Raises TransientError if they stay away."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    said = "the ingress does not answer"
+    while time.monotonic() < deadline:
+        try:
+            answer = httpx.get(f"{base_url(settings)}/ready", timeout=5)
+            if answer.status_code == 200:
+                return
+            said = answer.text
+        except httpx.HTTPError as error:
+            said = str(error) or type(error).__name__
+        time.sleep(0.2)
+    raise TransientError(f"the service is not ready after {READY_TIMEOUT_S:.0f} s: {said}")

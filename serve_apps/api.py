@@ -1,0 +1,239 @@
+"""The HTTP API. `create_api` builds it from its parts; nothing is opened before the server starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import JSONResponse
+
+from serve_apps import problems, wire
+from serve_apps.guards import RequestGuard
+from serve_apps.service import Caller, PredictionService
+from serve_apps.state import ServingState, checks
+from stores.clock import utc_now
+from stores.domain.props import MAX_LINE, MapRange, PropRequest, PropType
+from stores.errors import InvalidError, RiftlineError
+from stores.features.schema import POSITIONS
+from stores.lake.artifacts import ArtifactStore
+from stores.postgres.models import ModelRegistry
+from stores.postgres.partitions import ensure_partitions
+from stores.postgres.pool import open_pool
+from stores.postgres.predictions import PredictionStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from serve_apps.state import FeatureFeed
+    from stores.postgres.pool import Pool
+
+DAY_S = 86_400.0
+MAX_CURVE_LINES = 401
+MAX_FOUND = 200
+_PROBLEMS = {
+    status: {"model": wire.Problem, "content": {problems.MEDIA_TYPE: {}}}
+    for status in (400, 404, 406, 413, 415, 422, 503)
+}
+_DESCRIPTION = """Calibrated probabilities for player props of professional League of Legends.
+
+One predictive distribution answers every line, so single, batch and curve always agree. Errors are
+`application/problem+json` with a stable `code`, and name the `field` that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What a replica needs to know: where truth is kept. The URL holds a password and is never shown."""
+
+    database_url: str
+    pool_size: int
+    warehouse: str
+
+    def __repr__(self) -> str:
+        return f"ApiSettings(warehouse={self.warehouse!r})"
+
+
+def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
+    """The whole API as an ASGI app; it opens its parts at start and closes them at the end."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        pool = await open_pool(settings.database_url, settings.pool_size)
+        state = ServingState(ModelRegistry(pool), ArtifactStore(settings.warehouse), feed)
+        store = PredictionStore(pool)
+        api.state.service = PredictionService(state, store, utc_now)
+        api.state.store = store
+        with contextlib.suppress(RiftlineError):  # `ready` tells; the loop goes on trying
+            await state.refresh()
+        tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(_keep_partitions(pool))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await store.drain()
+            await pool.close()
+
+    api = FastAPI(title="Riftline", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    problems.install(api)
+    for prefix in ("", "/v1"):
+        for router in (predictions, catalogue, operations):
+            api.include_router(router, prefix=prefix, include_in_schema=not prefix)
+    api.add_middleware(GZipMiddleware, minimum_size=2_000)
+    api.add_middleware(RequestGuard)
+    return api
+
+
+async def _keep_partitions(pool: Pool) -> None:
+    """Next months' partitions exist before their first row. If this fails, the default partition takes the rows."""
+    while True:
+        with contextlib.suppress(RiftlineError):
+            await ensure_partitions(pool, utc_now())
+        await asyncio.sleep(DAY_S)
+
+
+def _service(request: Request) -> PredictionService:
+    service: PredictionService = request.app.state.service
+    return service
+
+
+def _caller(request: Request) -> Caller:
+    try:
+        address = ipaddress.ip_address(request.client.host) if request.client else None
+    except ValueError:
+        address = None
+    agent = request.headers.get("user-agent")
+    return Caller(address, agent[:500] if agent else None)
+
+
+predictions = APIRouter(tags=["predictions"], responses=_PROBLEMS)
+catalogue = APIRouter(tags=["catalogue"], responses=_PROBLEMS)
+operations = APIRouter(tags=["operations"])
+
+
+@predictions.post("/predict/single", summary="Over or under one line")
+async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
+    """Answer one question. The answer is stored before it is given."""
+    return await _service(request).single(body.to_domain(), _caller(request))
+
+
+@predictions.post("/predict/batch", summary="Up to 1000 questions; a bad one fails alone")
+async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.BatchResponse:
+    """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
+    return await _service(request).batch(body.requests, _caller(request))
+
+
+@predictions.get("/predict/curve/{player_id}", summary="One distribution at many lines")
+async def predict_curve(
+    request: Request,
+    player_id: Annotated[str, Path(min_length=1, max_length=100, description="Id or name.", examples=["Faker"])],
+    prop_type: Annotated[PropType, Query()],
+    map_first: Annotated[int, Query()] = 1,
+    map_last: Annotated[int | None, Query(description="By default the same as map_first.")] = None,
+    opponent: Annotated[wire.Name | None, Query()] = None,
+    tournament: Annotated[wire.Name | None, Query()] = None,
+    team: Annotated[wire.Name | None, Query()] = None,
+    prop_values: Annotated[
+        list[float] | None, Query(max_length=MAX_CURVE_LINES, description="Lines to read; by default all that matter.")
+    ] = None,
+) -> wire.Curve:
+    """Read one player's distribution at many lines. Costs what a single answer costs; nothing is stored."""
+    question = PropRequest(
+        player_names=(player_id,),
+        prop_type=prop_type,
+        prop_value=0.5,
+        map_range=MapRange(map_first, map_first if map_last is None else map_last),
+        opponent=opponent,
+        tournament=tournament,
+        team=team,
+    )
+    for index, line in enumerate(prop_values or ()):
+        if not 0 <= line <= MAX_LINE or (line * 2) % 1:
+            raise InvalidError(
+                f"prop_values.{index}: {line} is no whole or half line from 0 to {MAX_LINE:g}", f"prop_values.{index}"
+            )
+    return _service(request).curve(question, sorted(set(prop_values)) if prop_values else None)
+
+
+SearchText = Annotated[str, Query(max_length=100, description="Typing errors are forgiven; empty lists all.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_FOUND)]
+
+
+@catalogue.get("/players", summary="Find players")
+async def find_players(request: Request, q: SearchText = "", limit: Limit = 20) -> list[wire.Player]:
+    """The players nearest to a name; those with most games when no name is given."""
+    return [
+        wire.Player(
+            player_id=entry.player_id,
+            name=entry.name,
+            position=POSITIONS[entry.position],
+            team=entry.team,
+            tournament=entry.tournament,
+            games=entry.games,
+        )
+        for entry in _service(request).state.view.players.search(q, limit)
+    ]
+
+
+@catalogue.get("/teams", summary="Find teams")
+async def find_teams(request: Request, q: SearchText = "", limit: Limit = 20) -> list[wire.Team]:
+    """The teams nearest to a name; those with most games when no name is given."""
+    found = _service(request).state.view.teams.search(q, limit)
+    return [
+        wire.Team(team_id=entry.team_id, name=entry.name, tournament=entry.tournament, games=entry.games)
+        for entry in found
+    ]
+
+
+@catalogue.get("/tournaments", summary="Find tournaments")
+async def find_tournaments(request: Request, q: SearchText = "", limit: Limit = 50) -> list[wire.Tournament]:
+    """The tournaments nearest to a name; those with most games when no name is given."""
+    found = _service(request).state.view.tournaments.search(q, limit)
+    return [wire.Tournament(name=entry.name, patch=entry.patch, games=entry.games) for entry in found]
+
+
+@operations.get("/models/status", summary="The model that answers", responses=_PROBLEMS)
+async def models_status(request: Request) -> wire.ModelStatus:
+    """Which model and which features this replica answers with."""
+    state: ServingState = _service(request).state
+    record, source = state.model.record, state.view.source
+    return wire.ModelStatus(
+        model_name=record.model_name,
+        model_version=record.model_version,
+        algorithm=record.algorithm,
+        feature_version=source.feature_version,
+        deployment_status=record.deployment_status,
+        trained_at=record.trained_at,
+        deployed_at=record.deployed_at,
+        checksum=record.checksum,
+        trained_on_lake_snapshot_id=str(record.lake_snapshot_id),
+        training_metrics=dict(record.training_metrics),
+        serving_lake_snapshot_id=str(source.lake_snapshot_id),
+        features_as_of=source.as_of,
+        features_age_s=round(state.features_age_s, 3),
+    )
+
+
+@operations.get("/health", summary="The process lives")
+async def health() -> wire.Health:
+    """Answers as long as the process can answer at all."""
+    return wire.Health(status="ok")
+
+
+@operations.get("/ready", summary="The service can answer", responses={503: {"model": wire.Health}})
+async def ready(request: Request) -> JSONResponse:
+    """Whether model, features and database are there, and what each says if not."""
+    service = _service(request)
+    database: list[tuple[str, str]] = [("database", "ok")]
+    try:
+        await request.app.state.store.ping()
+    except RiftlineError as error:
+        database = [("database", str(error))]
+    found = checks(service.state, database)
+    good = all(said == "ok" for said in found.values())
+    return JSONResponse({"status": "ready" if good else "not ready", "checks": found}, 200 if good else 503)

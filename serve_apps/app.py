@@ -1,0 +1,52 @@
+"""The Serve application: `serve_apps.app:build` is the import path for Serve's configuration files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from ray import serve
+
+from actors.names import shard_names
+from serve_apps.api import ApiSettings, create_api
+from serve_apps.feature_feed import ShardFeed
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from ray.serve import Application
+
+APP_NAME = "riftline"
+GATEWAY = "gateway"
+
+
+class GatewayArgs(BaseModel):
+    """The application's arguments, as they stand under ``args`` in a Serve configuration."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    database_url: str = Field(repr=False)
+    warehouse: str
+    pool_size: int = 4
+    feature_shards: int = 2
+    replicas: int = 1
+
+
+def build(args: GatewayArgs) -> Application:
+    """The gateway: replicas that hold model and features themselves, behind Serve's ingress."""
+    settings = ApiSettings(args.database_url, args.pool_size, args.warehouse)
+    shards = shard_names(args.feature_shards)
+
+    def api() -> FastAPI:
+        return create_api(settings, ShardFeed(shards))
+
+    ingress: Any = serve.ingress(api)()
+    deployment = serve.deployment(
+        name=GATEWAY,
+        num_replicas=args.replicas,
+        max_ongoing_requests=512,  # a request waits only for its group commit; the event loop is the limit
+        ray_actor_options={"num_cpus": 0.1},
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=10,
+    )(ingress)
+    application: Application = deployment.bind()
+    return application
