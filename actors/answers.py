@@ -132,13 +132,14 @@ class _Question:
         maps = np.array(self._request.map_range.maps, dtype=np.int64)
         position = self._position(at, player)
         context = self._view.context(self._tournament)
-        rows = [
+        evidence = (
             self._view.player_features(player.player_id),
             self._team_features(self._team_id(player), context),
             self._team_features(self._opponent.team_id if self._opponent else None, context),
             context,
-        ]
-        features = assemble(*(np.tile(row, (len(maps), 1)) for row in rows), np.full(len(maps), position), maps)
+        )
+        one, team, opponent, league = (np.tile(row, (len(maps), 1)) for row in evidence)
+        features = assemble(one, team, opponent, league, np.full(len(maps), position), maps)
         prop = self._request.prop_type
         return model.forecast(prop, model.means(prop, features), position, self._request.map_range)
 
@@ -159,7 +160,8 @@ class _Question:
             notes.append(f"opponent not given: an average {self._tournament} opponent is assumed")
         for name, player in zip(request.player_names, self._players, strict=True):
             if self._view.players.namesakes(name) > 1:
-                notes.append(f"{name} is the name of several players; {player.name} of {player.team} is meant")
+                whose = f"{player.name} of {player.team or 'no known team'}"
+                notes.append(f"{name} is the name of several players; {whose} is meant")
             if self._team and player.team_id not in {None, self._team.team_id}:
                 notes.append(f"{player.name} last played for {player.team}, not {self._team.name}")
         if request.match_date and request.match_date < source.as_of.date():
@@ -176,7 +178,9 @@ class _Question:
         return self._team.team_id if self._team else player.team_id
 
     def _team_features(self, team_id: str | None, context: NDArray[np.float64]) -> NDArray[np.float64]:
-        return context[LEAGUE_AVERAGE_TEAM] if team_id is None else self._view.team_features(team_id)
+        if team_id is None or not self._view.has_team(team_id):
+            return context[LEAGUE_AVERAGE_TEAM]
+        return self._view.team_features(team_id)
 
 
 def curve_lines(forecast: Forecast) -> list[float]:
@@ -196,11 +200,16 @@ def _tier_warnings(tier: DataTier) -> list[str]:
 
 
 def _map_warnings(request: PropRequest, model: PropEnsemble) -> list[str]:
-    last = request.map_range.last
-    if last <= max(SURE_MAPS, request.map_range.first):
-        return []
-    _, probability = model.maps_played(request.map_range)[-1]
-    return [f"the sum counts only maps that are played; map {last} is played with probability {probability:.2f}"]
+    first, last = request.map_range.first, request.map_range.last
+    given = f"once map {first} is played" if first > SURE_MAPS else ""
+    notes = [f"the answer holds {given}; the series may end before"] if given else []
+    if last > max(SURE_MAPS, first):
+        _, probability = model.maps_played(request.map_range)[-1]
+        notes.append(
+            f"the sum counts only maps that are played; map {last} is played with probability {probability:.2f}"
+            + (f" {given}" if given else "")
+        )
+    return notes
 
 
 def _percent(probability: float) -> float:

@@ -45,7 +45,7 @@ class PropParameters:
 
 @dataclass(frozen=True, slots=True)
 class ModelParameters:
-    """All of a model but its trees. ``map_continuation[m]`` is the chance that map m+1 follows when map m was played."""
+    """All of a model but its trees. ``map_continuation[m - 1]`` is the chance that map m is followed by map m + 1."""
 
     props: dict[PropType, PropParameters]
     map_continuation: tuple[float, ...]
@@ -111,7 +111,8 @@ class PropEnsemble:
             "format": FORMAT,
             "feature_version": FEATURE_VERSION,
             "features": MODEL_FEATURES,
-            **asdict(self.parameters),
+            "props": {str(prop): asdict(of_prop) for prop, of_prop in self.parameters.props.items()},
+            "map_continuation": self.parameters.map_continuation,
         }
         files = {f"{prop}.ubj": bytes(booster.save_raw("ubj")) for prop, booster in self._boosters.items()}
         return {**files, MODEL_FILE: orjson.dumps(description, option=orjson.OPT_INDENT_2)}

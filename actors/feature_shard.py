@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
 from actors.ring import HashRing
 from stores.errors import NotFoundError
-from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
+from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
 from stores.features.tables import (
     AS_OF,
     FEATURES,
@@ -26,7 +27,6 @@ from stores.lake.catalog import Equals, Lake
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from stores.lake.tables import LakeTable
@@ -59,7 +59,10 @@ class FeatureShard:
         self._current: Publication | None = None
 
     def newer_than(self, known_snapshot_id: int | None) -> Publication | None:
-        """The newest publication, or None if the reader has it already. Raises NotFoundError while the lake is empty."""
+        """The newest publication, or None if the reader has it already.
+
+        Raises NotFoundError while the lake holds no features that this code can read.
+        """
         snapshot_id = self._lake.snapshot_id(PLAYER_SNAPSHOTS)
         if snapshot_id is None:
             raise NotFoundError("the lake holds no features yet; run `riftline ingest`")
@@ -72,26 +75,22 @@ class FeatureShard:
 
 
 def read_features(lake: Lake, snapshot_id: int, name: str, owns: Callable[[str], bool]) -> PublishedShard:
-    """The newest features as of a snapshot of gold.player_features, restricted to the keys that are owned."""
+    """The newest features as of a snapshot of gold.player_features, restricted to the keys that are owned.
+
+    Raises NotFoundError if the snapshot is gone, or was made by code with other features.
+    """
     summary = lake.summary(PLAYER_SNAPSHOTS, snapshot_id)
+    if summary.get(FEATURES) != FEATURE_VERSION:
+        raise NotFoundError(
+            f"the lake's features are {summary.get(FEATURES)}, this code reads {FEATURE_VERSION}; run `riftline ingest`"
+        )
     players = _owned(lake, PLAYER_SNAPSHOTS, snapshot_id, "player_id", owns)
     teams = _owned(lake, TEAM_SNAPSHOTS, int(summary[TEAMS_SNAPSHOT]), "team_id", owns)
     tournaments = _owned(lake, TOURNAMENT_SNAPSHOTS, int(summary[TOURNAMENTS_SNAPSHOT]), "tournament", owns)
     return PublishedShard(
         shard=name,
         source=FeatureSource(snapshot_id, summary[FEATURES], datetime.fromisoformat(summary[AS_OF])),
-        players=tuple(
-            PlayerEntry(
-                row["player_id"],
-                row["player_name"],
-                _POSITION_INDEX[row["position_primary"]],
-                row["team_id"],
-                row["team_current"],
-                row["tournament"],
-                int(row["games_known"]),
-            )
-            for row in players.to_pylist()
-        ),
+        players=_player_entries(players),
         player_features=_matrix(players, PLAYER_FEATURES),
         teams=tuple(
             TeamEntry(row["team_id"], row["team_name"], row["tournament"], int(row["games_known"]))
@@ -106,9 +105,24 @@ def read_features(lake: Lake, snapshot_id: int, name: str, owns: Callable[[str],
     )
 
 
+def _player_entries(players: pa.Table) -> tuple[PlayerEntry, ...]:
+    return tuple(
+        PlayerEntry(
+            row["player_id"],
+            row["player_name"],
+            _POSITION_INDEX[row["position_primary"]],
+            row["team_id"],
+            row["team_current"],
+            row["tournament"],
+            int(row["games_known"]),
+        )
+        for row in players.to_pylist()
+    )
+
+
 def _owned(lake: Lake, table: LakeTable, snapshot_id: int, key: str, owns: Callable[[str], bool]) -> pa.Table:
     rows = lake.read(table, where=_NEWEST, snapshot_id=snapshot_id).sort_by(key)
-    return rows.filter([owns(value) for value in rows[key].to_pylist()])
+    return rows.filter(pa.array([owns(value) for value in rows[key].to_pylist()], pa.bool_()))
 
 
 def _matrix(rows: pa.Table, features: Sequence[str]) -> NDArray[np.float64]:

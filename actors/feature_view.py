@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.name_index import NameIndex
-from stores.errors import ConflictError
+from stores.errors import ConflictError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +24,8 @@ class FeatureView:
     """
 
     def __init__(self, shards: Sequence[PublishedShard]) -> None:
+        if not shards:
+            raise InvalidError("a view needs at least one feature shard", "shards")
         self.source: FeatureSource = shards[0].source
         if any(shard.source != self.source for shard in shards):
             raise ConflictError("the feature shards hold different lake snapshots; one is still reading")
@@ -39,6 +41,10 @@ class FeatureView:
     def player_features(self, player_id: str) -> NDArray[np.float64]:
         """PLAYER_FEATURES of a known player."""
         return self._player_rows[player_id]
+
+    def has_team(self, team_id: str) -> bool:
+        """Whether the team's features are known; of a team whose every opponent was unknown, they are not."""
+        return team_id in self._team_rows
 
     def team_features(self, team_id: str) -> NDArray[np.float64]:
         """TEAM_FEATURES of a known team."""

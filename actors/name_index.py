@@ -40,7 +40,8 @@ class NameIndex(Generic[E]):
         for entry in self.entries:
             for text in {entry.key.casefold(), entry.name.casefold()}:
                 self._by_name[text].append(entry)
-        self._names = list(dict.fromkeys(entry.name for entry in self.entries))
+        shown = {entry.name.casefold(): entry.name for entry in reversed(self.entries)}  # the one with most games
+        self._names = sorted(shown.values())
 
     def find(self, name: str) -> E:
         """The entry of this id or name. Raises NotFoundError with suggestions."""
@@ -59,11 +60,12 @@ class NameIndex(Generic[E]):
         """The entries nearest to a text, typing errors forgiven; with no text, those with most games."""
         if not text.strip():
             return list(self.entries[:limit])
-        return [entry for name in self._near(text, limit) for entry in self._by_name[name.casefold()]][:limit]
+        near = (entry for name in self._near(text, limit) for entry in self._by_name[name.casefold()])
+        return list(dict.fromkeys(near))[:limit]
 
     def _near(self, text: str, limit: int) -> tuple[str, ...]:
         found = process.extract(
-            text[:100],
+            text.strip()[:100],
             self._names,
             scorer=fuzz.WRatio,
             processor=str.casefold,

@@ -38,7 +38,7 @@ def back_test(settings: Settings, data: str | None, since: date, until: date, st
             lake = _lake(settings, data)
             if data:
                 steps.begin("data")
-                ingest(lake, data, utc_now(), lambda step, done, of: steps.detail(step, done, of))
+                ingest(lake, data, utc_now(), steps.detail)
             steps.begin("back-test")
             rows, _ = read_training_set(lake)
             return evaluate(rows, since, until, BoostingParams(), BoostingCluster(), steps.detail)

@@ -1,13 +1,16 @@
-"""The `riftline` command. Exit codes: 0 done, 1 an error of ours, 2 wrong input, 3 not running or not ready, 4 done in
-part (some files could not be read)."""
+"""The `riftline` command.
+
+Exit codes: 0 done, 1 an error of ours, 2 wrong input, 3 not running or not ready, 4 done in part (some files could not
+be read).
+"""
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime as dt  # noqa: TC003 — typer reads the annotations
 import os
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -162,14 +165,14 @@ def train(json: Json = False) -> None:
     """Train on the newest features and release the model. The running service picks it up by itself."""
     with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
         settings = _settings()
-        from cluster import local  # noqa: PLC0415
         from cluster.connection import connected  # noqa: PLC0415
+        from cluster.database import start_database  # noqa: PLC0415
         from stores.clock import utc_now  # noqa: PLC0415
         from training.retrain import retrain  # noqa: PLC0415
 
         with connected(settings):
             steps.begin("model")
-            record = retrain(settings, local.start_database(settings), utc_now(), steps.detail)
+            record = retrain(settings, start_database(settings), utc_now(), steps.detail)
     if json:
         print_json({"model_version": record.model_version, "metrics": dict(record.training_metrics)})
     else:
@@ -213,7 +216,7 @@ def evaluate(
 @app.command(
     epilog="Examples: riftline predict · riftline predict Faker --prop kills --line 3.5 --maps 1-2 --opponent Gen.G"
 )
-def predict(
+def predict(  # noqa: PLR0913, PLR0917 — one argument per option
     players: Annotated[
         list[str] | None, typer.Argument(help="Players; several mean their sum. Default: anyone.")
     ] = None,

@@ -31,6 +31,7 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # on a busy machine HAProxy's manager takes longer than the 5 s
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(settings.cluster.haproxy_metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(settings.cluster.haproxy_stats_port),

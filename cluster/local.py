@@ -1,29 +1,23 @@
-"""A whole Riftline on this machine. Every step finds out what is there already, so that `up` resumes where it was cut."""
+"""A whole Riftline on this machine. Every step finds out what is there, so that `up` resumes where it was cut."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from cluster import head
 from cluster.connection import connected
-from pipelines.ingest import TABLES, ingest
+from cluster.database import released_model, start_database
+from pipelines.ingest import ingest
 from pipelines.season import write_season
 from stores.clock import utc_now
-from stores.features.tables import PLAYER_SNAPSHOTS
+from stores.features.tables import ALL_TABLES, PLAYER_SNAPSHOTS
 from stores.lake.catalog import Lake
-from stores.postgres import embedded
-from stores.postgres.migrate import migrate
-from stores.postgres.models import ModelRegistry
-from stores.postgres.partitions import ensure_partitions
-from stores.postgres.pool import open_pool
-from training.retrain import MODEL_NAME, retrain
+from training.retrain import retrain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipelines.ingest import IngestReport
-    from stores.domain.models import ModelRecord
     from stores.settings import Settings
 
 
@@ -35,22 +29,6 @@ class Steps(Protocol):
 
     def detail(self, text: str, done: int = 0, of: int = 0) -> None:
         """What the step does now."""
-
-
-def start_database(settings: Settings) -> str:
-    """Start the embedded PostgreSQL (unless a URL is set), bring its tables up to date, and return its URL."""
-    url = settings.postgres.url or embedded.start(settings.postgres.data_dir)
-
-    async def prepare() -> None:
-        pool = await open_pool(url, 1)
-        try:
-            await migrate(pool)
-            await ensure_partitions(pool, utc_now())
-        finally:
-            await pool.close()
-
-    asyncio.run(prepare())
-    return url
 
 
 def up(settings: Settings, data: str | None, steps: Steps) -> None:
@@ -68,7 +46,7 @@ def up(settings: Settings, data: str | None, steps: Steps) -> None:
     head.start(settings)
     with connected(settings):
         lake = Lake(settings.lake)
-        lake.ensure(TABLES)
+        lake.ensure(ALL_TABLES)
         if data or lake.snapshot_id(PLAYER_SNAPSHOTS) is None:
             steps.begin("data")
             bring_in(settings, data, steps)
@@ -86,7 +64,7 @@ def bring_in(settings: Settings, data: str | None, steps: Steps) -> IngestReport
     if data is None:
         steps.detail("simulating a season")
         data = str(simulated_season(settings))
-    return ingest(Lake(settings.lake), data, utc_now(), lambda step, done, of: steps.detail(step, done, of))
+    return ingest(Lake(settings.lake), data, utc_now(), steps.detail)
 
 
 def simulated_season(settings: Settings) -> Path:
@@ -96,14 +74,5 @@ def simulated_season(settings: Settings) -> Path:
 
 def needs_model(lake: Lake, database_url: str) -> bool:
     """Whether no released model was trained on the newest features."""
-    record = asyncio.run(released_model(database_url))
+    record = released_model(database_url)
     return record is None or record.lake_snapshot_id != lake.snapshot_id(PLAYER_SNAPSHOTS)
-
-
-async def released_model(database_url: str) -> ModelRecord | None:
-    """The model in production."""
-    pool = await open_pool(database_url, 1)
-    try:
-        return await ModelRegistry(pool).production(MODEL_NAME)
-    finally:
-        await pool.close()

@@ -38,7 +38,7 @@ def deploy(settings: Settings, database_url: str) -> None:
 
 
 def wait_until_ready(settings: Settings) -> None:
-    """Wait until the ingress answers that model, features and database are there. Raises TransientError if they stay away."""
+    """Wait until the service says that model, features and database are there. Raises TransientError if not."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     said = "the ingress does not answer"
     while time.monotonic() < deadline:

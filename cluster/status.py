@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from cluster import head
-from cluster.local import released_model
-from pipelines.ingest import TABLES
+from cluster.database import released_model
 from stores.errors import NotFoundError, RiftlineError
+from stores.features.tables import ALL_TABLES
 from stores.lake.catalog import Lake
 from stores.postgres import embedded
 
@@ -42,7 +41,7 @@ def _model(database_url: str | None) -> str | None:
     if database_url is None:
         return None
     try:
-        record = asyncio.run(released_model(database_url))
+        record = released_model(database_url)
     except RiftlineError as error:
         return f"unknown: {error}"
     return record.model_version if record else None
@@ -53,7 +52,7 @@ def _lake(settings: Settings) -> dict[str, Any]:
         return {}
     lake = Lake(settings.lake)
     tables: dict[str, Any] = {}
-    for table in TABLES:
+    for table in ALL_TABLES:
         try:
             rows = int(lake.summary(table).get("total-records", 0))
             tables[table.identifier] = {"rows": rows, "snapshot": lake.snapshot_id(table)}

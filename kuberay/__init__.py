@@ -1,0 +1,1 @@
+"""Manifests and a thin client for KubeRay. Empty until the first deployment there: nothing in it would be tried."""

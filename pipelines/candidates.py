@@ -13,7 +13,7 @@ CANDIDATE_SCHEMA: dict[str, pl.DataType] = {
     "ingested_at": pl.Datetime("us", "UTC"),
     # which game and who
     "match_id": pl.String(),  # gameid as given
-    "participant_id": pl.Int32(),  # 1–10 players, 100/200 teams; null in the top-league layouts
+    "participant_id": pl.Int32(),  # 1 to 10 players, 100/200 teams; null in the top-league layouts
     "side": pl.String(),  # Blue, Red or null
     "position": pl.String(),  # top jng mid bot sup, or team
     "player_name": pl.String(),  # null on team rows and for `unknown player`

@@ -5,26 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.bronze import FileOutcome, FileReport, add_to_bronze
+from pipelines.bronze import add_to_bronze
 from pipelines.gold import GoldReport, refresh_gold
+from pipelines.reading import FileOutcome, FileReport
 from pipelines.silver import SilverReport, refresh_silver
 from pipelines.sources import discover
 from stores.errors import InvalidError
-from stores.features.tables import GOLD_TABLES
-from stores.lake.tables import MATCH_RESULTS, MATCH_ROWS, PLAYER_PERFORMANCE, QUARANTINE
+from stores.features.tables import ALL_TABLES
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from stores.lake.catalog import Lake
 
-TABLES = (MATCH_ROWS, MATCH_RESULTS, PLAYER_PERFORMANCE, QUARANTINE, *GOLD_TABLES)
-
 
 class Progress(Protocol):
     """Hears how far a long piece of work is."""
 
-    def __call__(self, step: str, done: int, of: int) -> None: ...
+    def __call__(self, step: str, done: int, of: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +43,13 @@ class IngestReport:
         return {**asdict(self), "rows_in": self.silver.rows_in}
 
 
-def ingest(lake: Lake, location: str, now: datetime, progress: Progress = lambda step, done, of: None) -> IngestReport:
+def ingest(lake: Lake, location: str, now: datetime, progress: Progress) -> IngestReport:
     """Bring the match files of a location into the lake, and refresh what is made from them.
 
     Raises InvalidError if there is no file or none can be read; then the lake is unchanged.
     """
     sources = discover(location)
-    lake.ensure(TABLES)
+    lake.ensure(ALL_TABLES)
     files = add_to_bronze(lake, sources, now, lambda done, of: progress("reading files", done, of))
     if all(file.outcome is FileOutcome.FAILED for file in files):
         reasons = "\n".join(f"  {file.source}: {file.error}" for file in files)

@@ -1,13 +1,13 @@
-"""Bronze → silver: every raw row is cleaned in parallel, then all are resolved together. Nothing is dropped in silence.
+"""Bronze → silver: every raw row is cleaned in parallel, then all are resolved together.
 
-Silver is a pure function of one bronze snapshot, and is replaced as a whole: so the same file twice changes nothing, and
-a correction of the rules reaches old rows too.
+Silver is a pure function of one bronze snapshot, and is replaced as a whole: so the same file twice changes nothing, no
+row is dropped in silence, and a correction of the rules reaches old rows too.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import orjson
 import polars as pl
@@ -56,7 +56,7 @@ def refresh_silver(lake: Lake) -> SilverReport:
     bronze_snapshot = lake.snapshot_id(MATCH_ROWS)
     made_from = lake.summary(PLAYER_PERFORMANCE)
     if (made_from.get(_BRONZE_SNAPSHOT), made_from.get(_VERSION)) == (str(bronze_snapshot), PROCESSING_VERSION):
-        return SilverReport(changed=False, **_from_json(made_from[_COUNTS]))
+        return _report_of(made_from[_COUNTS])
     candidates, rejected = _cleaned(lake, bronze_snapshot)
     resolved = resolve(candidates, PROCESSING_VERSION)
     report = SilverReport(changed=True, rejected=rejected.height, counts=resolved.counts)
@@ -90,7 +90,7 @@ def _cleaned(lake: Lake, bronze_snapshot: int | None) -> tuple[pl.DataFrame, pl.
 def _tables(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
     schema = pl.DataFrame(schema=_cleaned_schema()).to_arrow().schema
     for batch in dataset.iter_batches(batch_format="pyarrow", batch_size=None):
-        yield batch.cast(schema)
+        yield cast("pa.Table", batch).cast(schema)
 
 
 def _cleaned_schema() -> dict[str, pl.DataType]:
@@ -130,6 +130,6 @@ def _quarantine(lake: Lake, resolved: Resolved, rejected: pl.DataFrame) -> pa.Ta
     return to_arrow(all_rows.sort("source_sha256", "row_number"), QUARANTINE.schema)
 
 
-def _from_json(text: str) -> dict[str, object]:
-    values = orjson.loads(text)
-    return {"rejected": values["rejected"], "counts": Counts(**values["counts"])}
+def _report_of(summary: str) -> SilverReport:
+    values = orjson.loads(summary)
+    return SilverReport(changed=False, rejected=values["rejected"], counts=Counts(**values["counts"]))

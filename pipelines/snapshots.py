@@ -23,6 +23,7 @@ from stores.features.schema import (
     TEAM_FEATURES,
 )
 from stores.features.tables import PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
+from stores.lake.tables import STAMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -119,7 +120,7 @@ def _column(values: list[object], kind: pa.DataType) -> pa.Array:
 
 def take_snapshots(silver: pa.Table) -> Snapshots:
     """All snapshots of the history that ``silver`` (player_performance, SILVER_COLUMNS) tells."""
-    rows = silver.select(list(SILVER_COLUMNS)).to_pylist()
+    rows = _in_order(silver)
     games = sorted(_games(rows), key=lambda game: (game.ended_us, game.match_id))
     series = sorted(_series(rows), key=lambda one: (one.starts_us, one.series_id))
     writer = _SnapshotWriter(rows)
@@ -135,6 +136,15 @@ def take_snapshots(silver: pa.Table) -> Snapshots:
         game = next(waiting, None)
     writer.write_newest(games[-1].ended_us if games else 0)
     return Snapshots(writer.players.to_arrow(), writer.teams.to_arrow(), writer.tournaments.to_arrow())
+
+
+def _in_order(silver: pa.Table) -> list[dict[str, object]]:
+    """The rows by time, ``started_at`` as microseconds, so that nothing depends on the order they came in."""
+    columns = silver.select(list(SILVER_COLUMNS))
+    at = columns.schema.get_field_index("started_at")
+    in_us = columns.set_column(at, "started_at", columns["started_at"].cast(STAMP).cast(pa.int64()))
+    order = [(name, "ascending") for name in ("started_at", "match_id", "player_id")]
+    return in_us.sort_by(order).to_pylist()  # type: ignore[no-any-return]
 
 
 class _SnapshotWriter:
@@ -179,7 +189,7 @@ class _SnapshotWriter:
             team_current=self._team_names.get(team_id) if team_id else None,
             tournament=league,
             tournaments_played=sorted(known.leagues) if known else [],
-            champions_played=sorted(set(known.champions)) if known else [],
+            champions_played=sorted({champion for champion in known.champions if champion}) if known else [],
             data_quality_score=known.quality if known else 0.0,
         )
 
@@ -191,7 +201,7 @@ class _SnapshotWriter:
 
     def _write_tournament(self, league: str, patch: str, series_id: str | None, now_us: int) -> None:
         vector = self.history.context(league, patch)
-        self.tournaments.add(series_id, now_us, vector, tournament=league, patch_version=patch)
+        self.tournaments.add(series_id, now_us, vector, tournament=league, patch_version=patch or None)
 
 
 def _games(rows: Iterable[Mapping[str, object]]) -> Iterator[PlayedGame]:
@@ -202,13 +212,13 @@ def _games(rows: Iterable[Mapping[str, object]]) -> Iterator[PlayedGame]:
         winners = [row for row in members if row["won"]]
         losers = [row for row in members if not row["won"]]
         any_row = members[0]
-        started_us = _microseconds(any_row["started_at"])
+        started_us = _whole(any_row["started_at"])
         yield PlayedGame(
             match_id=str(match_id),
             league=str(any_row["tournament"]),
-            patch=str(any_row["patch_version"]),
+            patch=_text(any_row["patch_version"]),
             started_us=started_us,
-            ended_us=started_us + int(any_row["duration_seconds"]) * 1_000_000,  # type: ignore[call-overload]
+            ended_us=started_us + _whole(any_row["duration_seconds"]) * 1_000_000,
             teams=(_team(winners, losers, won=True), _team(losers, winners, won=False)),
         )
 
@@ -219,7 +229,7 @@ def _team(own: list[Mapping[str, object]], other: list[Mapping[str, object]], *,
     return PlayedTeam(
         team_id=None if team_id is None else str(team_id),
         won=won,
-        kills=int(kills),  # type: ignore[call-overload]
+        kills=_whole(kills),
         players=tuple(_played_by(row) for row in sorted(own, key=lambda row: str(row["position"]))),
     )
 
@@ -228,21 +238,26 @@ def _played_by(row: Mapping[str, object]) -> PlayedBy:
     return PlayedBy(
         player_id=str(row["player_id"]),
         position=_POSITION_INDEX[str(row["position"])],
-        champion=str(row["champion"]),
-        kills=int(row["kills"]),  # type: ignore[call-overload]
-        deaths=int(row["deaths"]),  # type: ignore[call-overload]
-        assists=int(row["assists"]),  # type: ignore[call-overload]
+        champion=_text(row["champion"]),
+        kills=_whole(row["kills"]),
+        deaths=_whole(row["deaths"]),
+        assists=_whole(row["assists"]),
         damage_share=_number(row["damage_share"]),
         vision_score=_number(row["vision_score"]),
     )
+
+
+def _text(value: object) -> str:
+    """The text, empty where the source does not tell."""
+    return "" if value is None else str(value)
 
 
 def _number(value: object) -> float:
     return _NAN if value is None else float(value)  # type: ignore[arg-type]
 
 
-def _microseconds(value: object) -> int:
-    return round(value.timestamp() * 1e6)  # type: ignore[attr-defined]
+def _whole(value: object) -> int:
+    return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _series(rows: Iterable[Mapping[str, object]]) -> Iterator[_Series]:
@@ -250,13 +265,15 @@ def _series(rows: Iterable[Mapping[str, object]]) -> Iterator[_Series]:
     for row in rows:
         by_series[row["series_id"]].append(row)
     for series_id, members in by_series.items():
-        first = min(members, key=lambda row: (row["started_at"], row["match_id"]))
-        players = {str(row["player_id"]): _POSITION_INDEX[str(row["position"])] for row in members}
+        first = members[0]  # the rows are in order of time
+        players: dict[str, int] = {}
+        for row in members:  # who changes role within the series has the role of his first game
+            players.setdefault(str(row["player_id"]), _POSITION_INDEX[str(row["position"])])
         yield _Series(
             series_id=str(series_id),
-            starts_us=_microseconds(first["started_at"]),
+            starts_us=_whole(first["started_at"]),
             league=str(first["tournament"]),
-            patch=str(first["patch_version"]),
+            patch=_text(first["patch_version"]),
             players=tuple(sorted(players.items())),
             teams=tuple(sorted({str(row["team_id"]) for row in members if row["team_id"] is not None})),
         )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.middleware.gzip import GZipMiddleware
@@ -18,7 +18,7 @@ from serve_apps.service import Caller, PredictionService
 from serve_apps.state import ServingState, checks
 from stores.clock import utc_now
 from stores.domain.props import MAX_LINE, MapRange, PropRequest, PropType
-from stores.errors import InvalidError, RiftlineError
+from stores.errors import InvalidError, RiftlineError, UnknownNameError
 from stores.features.schema import POSITIONS
 from stores.lake.artifacts import ArtifactStore
 from stores.postgres.models import ModelRegistry
@@ -27,7 +27,7 @@ from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PredictionStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from serve_apps.state import FeatureFeed
     from stores.postgres.pool import Pool
@@ -35,9 +35,16 @@ if TYPE_CHECKING:
 DAY_S = 86_400.0
 MAX_CURVE_LINES = 401
 MAX_FOUND = 200
-_PROBLEMS = {
-    status: {"model": wire.Problem, "content": {problems.MEDIA_TYPE: {}}}
-    for status in (400, 404, 406, 413, 415, 422, 503)
+_PROBLEM: dict[str, Any] = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+_READ_PROBLEMS = (404, 406, 422, 500, 503)
+_WRITE_PROBLEMS = (*_READ_PROBLEMS, 400, 413, 415)
+_LIVENESS_PROBLEMS = (406, 500)
+_CURVE_FIELDS = {  # the question's fields, as the curve's parameters are called
+    "map_range": "map_last",
+    "map_range.0": "map_first",
+    "map_range.1": "map_last",
+    "player_names.0": "player_id",
+    "player_names": "player_id",
 }
 _DESCRIPTION = """Calibrated probabilities for player props of professional League of Legends.
 
@@ -111,25 +118,33 @@ def _caller(request: Request) -> Caller:
     return Caller(address, agent[:500] if agent else None)
 
 
-predictions = APIRouter(tags=["predictions"], responses=_PROBLEMS)
-catalogue = APIRouter(tags=["catalogue"], responses=_PROBLEMS)
-operations = APIRouter(tags=["operations"])
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return dict.fromkeys(statuses, _PROBLEM)
 
 
-@predictions.post("/predict/single", summary="Over or under one line")
+predictions = APIRouter(tags=["predictions"])
+catalogue = APIRouter(tags=["catalogue"], responses=_problems(*_READ_PROBLEMS))
+operations = APIRouter(tags=["operations"], responses=_problems(*_LIVENESS_PROBLEMS))
+
+
+@predictions.post("/predict/single", summary="Over or under one line", responses=_problems(*_WRITE_PROBLEMS))
 async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
     """Answer one question. The answer is stored before it is given."""
     return await _service(request).single(body.to_domain(), _caller(request))
 
 
-@predictions.post("/predict/batch", summary="Up to 1000 questions; a bad one fails alone")
+@predictions.post(
+    "/predict/batch", summary="Up to 1000 questions; a bad one fails alone", responses=_problems(*_WRITE_PROBLEMS)
+)
 async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.BatchResponse:
     """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
     return await _service(request).batch(body.requests, _caller(request))
 
 
-@predictions.get("/predict/curve/{player_id}", summary="One distribution at many lines")
-async def predict_curve(
+@predictions.get(
+    "/predict/curve/{player_id}", summary="One distribution at many lines", responses=_problems(*_READ_PROBLEMS)
+)
+async def predict_curve(  # noqa: PLR0913, PLR0917  # the query's parameters
     request: Request,
     player_id: Annotated[str, Path(min_length=1, max_length=100, description="Id or name.", examples=["Faker"])],
     prop_type: Annotated[PropType, Query()],
@@ -143,21 +158,38 @@ async def predict_curve(
     ] = None,
 ) -> wire.Curve:
     """Read one player's distribution at many lines. Costs what a single answer costs; nothing is stored."""
-    question = PropRequest(
-        player_names=(player_id,),
-        prop_type=prop_type,
-        prop_value=0.5,
-        map_range=MapRange(map_first, map_first if map_last is None else map_last),
-        opponent=opponent,
-        tournament=tournament,
-        team=team,
-    )
-    for index, line in enumerate(prop_values or ()):
+    _check_lines(prop_values or ())
+    lines = sorted(set(prop_values)) if prop_values else None
+    with _curve_fields():
+        question = PropRequest(
+            player_names=(player_id,),
+            prop_type=prop_type,
+            prop_value=0.5,
+            map_range=MapRange(map_first, map_first if map_last is None else map_last),
+            opponent=opponent,
+            tournament=tournament,
+            team=team,
+        )
+        return _service(request).curve(question, lines)
+
+
+def _check_lines(lines: Sequence[float]) -> None:
+    for index, line in enumerate(lines):
         if not 0 <= line <= MAX_LINE or (line * 2) % 1:
             raise InvalidError(
                 f"prop_values.{index}: {line} is no whole or half line from 0 to {MAX_LINE:g}", f"prop_values.{index}"
             )
-    return _service(request).curve(question, sorted(set(prop_values)) if prop_values else None)
+
+
+@contextlib.contextmanager
+def _curve_fields() -> Iterator[None]:
+    """Errors inside name the curve's own parameters."""
+    try:
+        yield
+    except UnknownNameError as error:
+        raise UnknownNameError(str(error), error.suggestions, _CURVE_FIELDS.get(error.field, error.field)) from None
+    except InvalidError as error:
+        raise InvalidError(str(error), _CURVE_FIELDS.get(error.field, error.field)) from None
 
 
 SearchText = Annotated[str, Query(max_length=100, description="Typing errors are forgiven; empty lists all.")]
@@ -197,7 +229,7 @@ async def find_tournaments(request: Request, q: SearchText = "", limit: Limit = 
     return [wire.Tournament(name=entry.name, patch=entry.patch, games=entry.games) for entry in found]
 
 
-@operations.get("/models/status", summary="The model that answers", responses=_PROBLEMS)
+@operations.get("/models/status", summary="The model that answers", responses=_problems(*_READ_PROBLEMS))
 async def models_status(request: Request) -> wire.ModelStatus:
     """Which model and which features this replica answers with."""
     state: ServingState = _service(request).state
@@ -225,7 +257,9 @@ async def health() -> wire.Health:
     return wire.Health(status="ok")
 
 
-@operations.get("/ready", summary="The service can answer", responses={503: {"model": wire.Health}})
+@operations.get(
+    "/ready", summary="The service can answer", response_model=wire.Health, responses={503: {"model": wire.Health}}
+)
 async def ready(request: Request) -> JSONResponse:
     """Whether model, features and database are there, and what each says if not."""
     service = _service(request)

@@ -1,4 +1,4 @@
-"""What is refused before a request is read: bodies too large, bodies that are not JSON, versions that are not served."""
+"""What is refused before a request is read: a body too large or not JSON, a version that is not served."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class RequestGuard:
         except (HTTPException, InvalidError) as error:
             await problem_response(problem_of(error))(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        # HEAD is GET without the body, which the server leaves out by itself
+        await self._app({**scope, "method": "GET"} if scope["method"] == "HEAD" else scope, receive, send)
 
 
 def check_version(accept: str, path: str) -> None:
@@ -53,7 +54,7 @@ def check_version(accept: str, path: str) -> None:
 
 
 def _check_content_type(content_type: str) -> None:
-    kind = content_type.split(";")[0].strip().lower()
+    kind = content_type.split(";", maxsplit=1)[0].strip().lower()
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise HTTPException(415, f"Content-Type {kind[:80]} is not read; send application/json")
 

@@ -1,8 +1,7 @@
-"""Every error as application/problem+json (RFC 9457): one mapping from errors to answers, a field where one is wrong."""
+"""Every error as application/problem+json (RFC 9457): one mapping of errors, and the field where one is wrong."""
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+MAX_FIELD, MAX_DETAIL = 200, 1_000  # what a client sent is quoted, but not at any length
 _log = logging.getLogger(__name__)
 
 # The first class that fits decides; more special classes come first.
@@ -85,7 +85,7 @@ def _of_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
     return _problem(422, "invalid-field", "A field is wrong", detail, field=field or None)
 
 
-def _problem(
+def _problem(  # noqa: PLR0913  # the document's members
     status: int, code: str, title: str, detail: str, *, field: str | None = None, suggestions: list[str] | None = None
 ) -> Problem:
     return Problem(
@@ -93,28 +93,29 @@ def _problem(
         title=title,
         status=status,
         code=code,
-        detail=detail,
-        field=field,
+        detail=_sendable(detail, MAX_DETAIL),
+        field=_sendable(field, MAX_FIELD) if field else None,
         suggestions=suggestions or [],
     )
 
 
-def problem_response(problem: Problem) -> JSONResponse:
+def _sendable(text: str, limit: int) -> str:
+    """The text, shortened; lone surrogates, which JSON can bring in and UTF-8 cannot carry out, become ``?``."""
+    return text[:limit].encode(errors="replace").decode()
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The HTTP answer; a 503 says when to come back."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
-    return JSONResponse(problem.model_dump(exclude_none=True), problem.status, media_type=MEDIA_TYPE, headers=headers)
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
+    content = problem.model_dump(exclude_none=True)
+    return JSONResponse(content, problem.status, media_type=MEDIA_TYPE, headers={**(headers or {}), **retry})
 
 
 def install(api: FastAPI) -> None:
     """Answer every error of the API as a problem document."""
 
     async def answer(_: Request, error: Exception) -> JSONResponse:
-        return problem_response(problem_of(error))
+        return problem_response(problem_of(error), getattr(error, "headers", None))  # a 405 says what is allowed
 
     for kind in (RequestValidationError, ValidationError, HTTPException, RiftlineError, Exception):
         api.add_exception_handler(kind, answer)
-
-
-def encoded(problem: Problem) -> bytes:
-    """The document as bytes, for where no response object fits."""
-    return json.dumps(problem.model_dump(exclude_none=True)).encode()

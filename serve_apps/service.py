@@ -11,10 +11,9 @@ from serve_apps import wire
 from serve_apps.problems import problem_of
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.predictions import PredictionRecord
-from stores.errors import RiftlineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
@@ -36,7 +35,7 @@ class Caller:
 
 
 class PredictionService:
-    """Guarantee: an answer that a client received is durable in prediction_requests; a failed request stored nothing."""
+    """Guarantee: an answer that a client received is durable in prediction_requests; a refused one stored nothing."""
 
     def __init__(self, state: ServingState, store: PredictionStore, now: Callable[[], datetime]) -> None:
         self.state = state
@@ -49,7 +48,7 @@ class PredictionService:
         await self._store.record(record)
         return _prediction(record, answer)
 
-    async def batch(self, requests: Sequence[Mapping[str, Any]], caller: Caller) -> wire.BatchResponse:
+    async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
         """Answer many questions, each failing alone."""
         items: list[wire.BatchItem | None] = [None] * len(requests)
         answered: list[tuple[int, PredictionRecord, Answer]] = []
@@ -57,7 +56,7 @@ class PredictionService:
             try:
                 record, answer = self._answer(wire.PredictionRequest.model_validate(raw).to_domain(), caller)
                 answered.append((index, record, answer))
-            except (RiftlineError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+            except Exception as error:  # noqa: BLE001  # whatever is wrong with one, the others are answered
                 items[index] = _failed(index, error)
         stored = await self._store.record_many([record for _, record, _ in answered])
         for (index, record, answer), lost in zip(answered, stored, strict=True):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from actors.ensemble import PropEnsemble
+from stores.domain.models import MODEL_NAME
 from stores.errors import NotFoundError, RiftlineError, TransientError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from stores.lake.artifacts import ArtifactStore
     from stores.postgres.models import ModelRegistry
 
-MODEL_NAME = "player-props"
 POLL_S = 1.0  # a release or fresh features are seen within about this time
 STALE_AFTER_S = 60.0  # the freshness that the product promises
 _log = logging.getLogger(__name__)
@@ -80,10 +80,17 @@ class ServingState:
         return (f"stale features: unconfirmed for {age:.0f} s",) if age > STALE_AFTER_S else ()
 
     async def refresh(self) -> None:
-        """Look once for a newer model and newer features."""
-        await self._refresh_model()
-        newer = await self._feed.newer_than(self._view)
-        self._view = newer or self._view
+        """Look once for a newer model and newer features, for each even if the other cannot be had.
+
+        Raises what kept one of them away.
+        """
+        outcomes = await asyncio.gather(self._refresh_model(), self._refresh_view(), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _refresh_view(self) -> None:
+        self._view = await self._feed.newer_than(self._view) or self._view
         self._confirmed_at = time.monotonic()
 
     async def _refresh_model(self) -> None:
@@ -107,7 +114,7 @@ class ServingState:
                 if str(error) != last_error:
                     _log.warning("the serving state cannot be refreshed: %s", error)
                 last_error = str(error)
-            except Exception:
+            except Exception:  # noqa: BLE001  # a bug in one look must not end all later ones
                 _log.exception("the serving state cannot be refreshed")
             await asyncio.sleep(POLL_S)
 

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from stores.domain.props import MAX_LINE, MAX_MAP, MAX_PLAYERS, MapRange, Position, PropRequest, PropType, Side
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.config import JsonDict
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 MAX_BATCH = 1000
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Line = Annotated[float, Field(ge=0, le=MAX_LINE, multiple_of=0.5, allow_inf_nan=False)]
 MapNumber = Annotated[int, Field(ge=1, le=MAX_MAP)]
 
-EXAMPLE = {
+
+def _iso_date(value: object) -> date | None:
+    """A date as text and nothing else: pydantic would take a bare number for seconds since 1970."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("give a date as text, YYYY-MM-DD")
+    return date.fromisoformat(value)
+
+
+IsoDate = Annotated[date | None, BeforeValidator(_iso_date)]
+
+EXAMPLE: JsonDict = {
     "player_names": ["Faker"],
     "prop_type": "kills",
     "prop_value": 3.5,
@@ -41,7 +60,7 @@ class PredictionRequest(BaseModel):
     opponent: Name | None = None
     tournament: Name | None = None
     team: Name | None = None
-    match_date: Annotated[date | None, Field(strict=False)] = None
+    match_date: IsoDate = None
     position_roles: list[Annotated[Position, Field(strict=False)]] = Field(
         default_factory=list, description="One role per player: top, jng, mid, bot or sup."
     )
@@ -94,12 +113,19 @@ class Prediction(BaseModel):
     warnings: list[str]
 
 
+class _JudgedAlone:
+    """Documents an item of a batch as a question and lets anything in, so that a bad one cannot spoil the others."""
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(PredictionRequest.__pydantic_core_schema__)
+
+
 class BatchRequest(BaseModel):
     """Up to 1000 questions; each is judged by itself, so that a bad one fails alone."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"requests": [EXAMPLE]}]})
 
-    requests: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_BATCH)]
+    requests: Annotated[list[Annotated[Any, _JudgedAlone()]], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class Problem(BaseModel):

@@ -59,7 +59,8 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Build the settings from RIFTLINE_* variables. Raises InvalidError naming the variable."""
-        home = Path(env.get("RIFTLINE_HOME", ".riftline")).expanduser().resolve()
+        env = {name: value for name, value in env.items() if value}  # an empty variable is not set
+        home = _home(env)
         defaults = ClusterSettings()
         return cls(
             home=home,
@@ -81,6 +82,13 @@ class Settings:
         )
 
 
+def _home(env: Mapping[str, str]) -> Path:
+    home = Path(env.get("RIFTLINE_HOME", ".riftline")).expanduser().resolve()
+    if set("?#") & set(str(home)):  # they end the path of a URI, and the catalog and the warehouse are named by URIs
+        raise InvalidError(f"RIFTLINE_HOME={str(home)!r} holds ? or #; choose another folder", "RIFTLINE_HOME")
+    return home
+
+
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
     value = _count(env, name, default)
     if not value < 65536:
@@ -90,6 +98,6 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise InvalidError(f"{name}={text!r} is not a positive whole number", name)
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):  # int() refuses endless digits
+        raise InvalidError(f"{name}={text[:20]!r} is not a positive whole number", name)
     return int(text)

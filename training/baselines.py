@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stores.domain.props import PropType
 from stores.features.schema import POSITIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from stores.domain.props import PropType
     from training.dataset import TrainingSet
 
 WINDOW_GAMES = 20

@@ -78,19 +78,17 @@ class Booster:
 
 def train_until_best(fit: Labelled, validation: Labelled, params: BoostingParams, on: BoostingCluster) -> Booster:
     """Train until the validation loss stops falling, and say after how many rounds it was best."""
-    history: dict[str, dict[str, list[float]]] = {}
     trees = _train(
         fit,
         params,
         on,
         params.max_rounds,
         evals=[(_matrix(validation), "validation")],
-        evals_result=history,
         early_stopping_rounds=params.early_stopping_rounds,
     )
     best = int(trees.best_iteration) + 1
-    losses = history["validation"]["poisson-nloglik"]
-    return Booster(trees[:best], best, {"poisson_nloglik": losses[best - 1]})
+    # best_score, not evals_result: after a restart that holds only the rounds since the checkpoint
+    return Booster(trees[:best], best, {"poisson_nloglik": float(trees.best_score)})
 
 
 def train_rounds(rows: Labelled, rounds: int, params: BoostingParams, on: BoostingCluster) -> Booster:
@@ -100,7 +98,7 @@ def train_rounds(rows: Labelled, rounds: int, params: BoostingParams, on: Boosti
 
 def _train(rows: Labelled, params: BoostingParams, on: BoostingCluster, rounds: int, **extra: Any) -> xgb.Booster:
     with modern_tracker(), _quiet():
-        return xgboost_ray.train(
+        trees: xgb.Booster = xgboost_ray.train(
             params.xgboost(),
             _matrix(rows),
             num_boost_round=rounds,
@@ -110,6 +108,7 @@ def _train(rows: Labelled, params: BoostingParams, on: BoostingCluster, rounds: 
             ),
             **extra,
         )
+    return trees
 
 
 def _matrix(rows: Labelled) -> xgboost_ray.RayDMatrix:

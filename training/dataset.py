@@ -87,9 +87,9 @@ def build_training_set(silver: pa.Table, players: pa.Table, teams: pa.Table, tou
     series = column["series_id"]
     position = np.array([_POSITION_INDEX[value] for value in column["position"]], dtype=np.int64)
     contexts, context_row = _snapshots(tournaments, ("series_id",), CONTEXT_FEATURES)
-    context_rows = np.array([context_row[(one,)] for one in series])
+    context_rows = np.array([context_row[(one,)] for one in series], dtype=np.int64)
     player_vectors, player_row = _snapshots(players, ("series_id", "player_id"), PLAYER_FEATURES)
-    player_rows = np.array([player_row[key] for key in zip(series, column["player_id"], strict=True)])
+    player_rows = np.array([player_row[key] for key in zip(series, column["player_id"], strict=True)], dtype=np.int64)
     context = contexts[context_rows]
     own = _team_vectors(teams, series, column["team_id"], context)
     opponent = _team_vectors(teams, series, column["opponent_id"], context)
@@ -123,5 +123,8 @@ def _team_vectors(
 ) -> NDArray[np.float64]:
     """Each row's team; where the source does not know it, the average team of the league."""
     vectors, row_of = _snapshots(teams, ("series_id", "team_id"), TEAM_FEATURES)
-    rows = np.array([row_of.get(key, -1) for key in zip(series, team_ids, strict=True)])
-    return np.where((rows >= 0)[:, None], vectors[rows], context[:, LEAGUE_AVERAGE_TEAM])
+    rows = np.array([row_of.get(key, -1) for key in zip(series, team_ids, strict=True)], dtype=np.int64)
+    known = rows >= 0
+    found = context[:, LEAGUE_AVERAGE_TEAM].copy()
+    found[known] = vectors[rows[known]]
+    return found

@@ -18,7 +18,7 @@ from training.fitting import FittedModel, best_size, fit_model, pairs_of_maps
 from training.scores import calibration_error, crps, log_scores, over_probabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from training.boosting import BoostingCluster, BoostingParams
     from training.dataset import TrainingSet
 
+POSITION_MEAN = "position mean"
+ROLLING_MEAN = "rolling mean"
+RIFTLINE = "riftline"
 CURVE_OFFSETS = (-3, -2, -1, 0, 1, 2, 3)  # lines around the player's own, as a bookmaker's ladder has them
 PREDICTION_SCHEMA = pa.schema(
     [
@@ -71,6 +74,14 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Method:
+    """Means per map of shape [n]; ``pmf_of`` takes means of shape [k, maps] and positions of shape [k]."""
+
+    means: NDArray[np.float64]
+    pmf_of: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Question:
     """Rows that are scored together: one map each, or the sum of maps 1 and 2. Arrays have the length n."""
 
@@ -82,7 +93,7 @@ class _Question:
     pmf: Mapping[str, NDArray[np.float64]]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 — what, when, how, where and who is told
     rows: TrainingSet,
     since: date,
     until: date,
@@ -90,10 +101,13 @@ def evaluate(
     on: BoostingCluster,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
-    """Train on games before ``since``, score games in [since, until). Raises InvalidError if either part is empty."""
+    """Train on series that began before ``since``, score those that began in [since, until).
+
+    Raises InvalidError if nothing is to be scored, or too little is left to train on.
+    """
     start, end = np.datetime64(since), np.datetime64(until)
-    known = rows.started_at < start
-    asked = (rows.started_at >= start) & (rows.started_at < end)
+    known = rows.series_started_at < start  # by series: its maps are too alike to lie on both sides
+    asked = (rows.series_started_at >= start) & (rows.series_started_at < end)
     if not asked.any():
         raise InvalidError(f"no game lies between {since} and {until}; the data spans {_span(rows)}", "--from")
     fitted = fit_model(rows.where(known), params, on, progress)
@@ -110,44 +124,53 @@ def evaluate(
 def _questions(
     rows: TrainingSet, prop: PropType, known: NDArray[np.bool_], asked: NDArray[np.bool_], ensemble: PropEnsemble
 ) -> list[_Question]:
-    y = rows.counts[prop]
-    by_role = position_means(rows, prop, known)
-    by_player = rolling_means(rows, prop, by_role)
-    sizes = {
-        "position mean": _sizes(y, by_role, rows.position, known),
-        "rolling mean": _sizes(y, by_player, rows.position, known),
-    }
     model = np.full(len(rows), np.nan)
     model[asked] = ensemble.means(prop, rows.features[asked])
-    singles = np.flatnonzero(asked)
+    methods = {
+        **_baselines(rows, prop, known),
+        RIFTLINE: _Method(model, lambda means, position: calibrated_pmf(ensemble, prop, means, position)),
+    }
     first, second = pairs_of_maps(rows)
     both = asked[first] & asked[second]
-    first, second = first[both], second[both]
-    questions = []
-    for maps, parts in (("one", [singles]), ("1-2", [first, second])):
-        head = parts[0]
-        means = {
-            "position mean": sum(by_role[part] for part in parts),
-            "rolling mean": sum(by_player[part] for part in parts),
-        }
-        counts = COUNTS_PER_MAP * len(parts)
-        pmf = {
-            method: negative_binomial.pmf(mean, sizes[method][rows.position[head]] * len(parts), counts)
-            for method, mean in means.items()
-        }
-        per_map = np.column_stack([model[part] for part in parts])
-        pmf["riftline"] = calibrated_pmf(ensemble, prop, per_map, rows.position[head])
-        questions.append(
-            _Question(
-                maps=maps,
-                rows=head,
-                actual=sum((y[part] for part in parts), np.zeros(len(head), dtype=np.int64)),
-                last_map=rows.game_number[parts[-1]],
-                lines=np.floor(means["rolling mean"]) + 0.5,
-                pmf=pmf,
-            )
-        )
-    return questions
+    ranges = {"one": (np.flatnonzero(asked),), "1-2": (first[both], second[both])}
+    return [_question(rows, prop, maps, parts, methods) for maps, parts in ranges.items()]
+
+
+def _baselines(rows: TrainingSet, prop: PropType, known: NDArray[np.bool_]) -> dict[str, _Method]:
+    by_role = position_means(rows, prop, known)
+    by_player = rolling_means(rows, prop, by_role)
+    return {
+        POSITION_MEAN: _baseline(by_role, _sizes(rows.counts[prop], by_role, rows.position, known)),
+        ROLLING_MEAN: _baseline(by_player, _sizes(rows.counts[prop], by_player, rows.position, known)),
+    }
+
+
+def _baseline(means: NDArray[np.float64], sizes: NDArray[np.float64]) -> _Method:
+    def pmf_of(per_map: NDArray[np.float64], position: NDArray[np.int64]) -> NDArray[np.float64]:
+        maps = per_map.shape[1]
+        return negative_binomial.pmf(per_map.sum(axis=1), sizes[position] * maps, COUNTS_PER_MAP * maps)
+
+    return _Method(means, pmf_of)
+
+
+def _question(
+    rows: TrainingSet,
+    prop: PropType,
+    maps: str,
+    parts: Sequence[NDArray[np.int64]],
+    methods: Mapping[str, _Method],
+) -> _Question:
+    """The rows ``parts[0]`` summed with those of the further parts, as all methods see them."""
+    head = parts[0]
+    per_map = {name: np.column_stack([method.means[part] for part in parts]) for name, method in methods.items()}
+    return _Question(
+        maps=maps,
+        rows=head,
+        actual=np.column_stack([rows.counts[prop][part] for part in parts]).sum(axis=1),
+        last_map=rows.game_number[parts[-1]],
+        lines=np.floor(per_map[ROLLING_MEAN].sum(axis=1)) + 0.5,
+        pmf={name: method.pmf_of(per_map[name], rows.position[head]) for name, method in methods.items()},
+    )
 
 
 def calibrated_pmf(
@@ -157,7 +180,7 @@ def calibrated_pmf(
     raw = ensemble.sum_pmf(prop, means, position, COUNTS_PER_MAP * means.shape[1])
     table = ensemble.parameters.props[prop].calibration
     cdf = np.interp(np.cumsum(raw, axis=1), np.linspace(0.0, 1.0, len(table)), table)
-    cdf[:, -1] = 1.0
+    cdf[:, -1] = 1.0  # as PropEnsemble.calibrate does for one row
     return np.diff(np.maximum.accumulate(cdf, axis=1), prepend=0.0, axis=1)
 
 
@@ -192,7 +215,7 @@ def _score(question: _Question, prop: PropType, method: str) -> Score:
 
 def _predictions(rows: TrainingSet, question: _Question, prop: PropType) -> pa.Table:
     at = question.rows
-    pmf = question.pmf["riftline"]
+    pmf = question.pmf[RIFTLINE]
     flat = pa.array(pmf.ravel())
     offsets = pa.array(np.arange(len(pmf) + 1, dtype=np.int32) * pmf.shape[1])
     names = np.array([str(position) for position in POSITIONS], dtype=object)

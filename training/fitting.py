@@ -1,4 +1,4 @@
-"""From point-in-time rows to a model: rounds, dispersion and calibration are chosen on later games than the trees saw."""
+"""From point-in-time rows to a model: rounds, dispersion, calibration are chosen on later games than the trees saw."""
 
 from __future__ import annotations
 

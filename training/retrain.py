@@ -11,12 +11,18 @@ import ray
 
 from actors.ensemble import PropEnsemble
 from stores.clock import utc_now
-from stores.domain.models import ModelRecord
+from stores.domain.models import MODEL_NAME, ModelRecord
 from stores.errors import InvalidError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES
-from stores.features.tables import PLAYER_SNAPSHOTS, SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT
-from stores.features.tables import TEAM_SNAPSHOTS as TEAM_TABLE
-from stores.features.tables import TOURNAMENT_SNAPSHOTS as TOURNAMENT_TABLE
+from stores.features.tables import (
+    FEATURES,
+    PLAYER_SNAPSHOTS,
+    SILVER_SNAPSHOT,
+    TEAM_SNAPSHOTS,
+    TEAMS_SNAPSHOT,
+    TOURNAMENT_SNAPSHOTS,
+    TOURNAMENTS_SNAPSHOT,
+)
 from stores.lake.artifacts import ArtifactStore
 from stores.lake.catalog import Lake
 from stores.lake.tables import PLAYER_PERFORMANCE
@@ -32,20 +38,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-MODEL_NAME = "player-props"
-
 
 def read_training_set(lake: Lake, lake_snapshot_id: int | None = None) -> tuple[TrainingSet, int]:
-    """All played games with their features, and the snapshot of gold.player_features that fixes them."""
+    """All played games with their features, and the snapshot of gold.player_features that fixes them.
+
+    Raises InvalidError if the lake holds no features, or those of another feature version.
+    """
     snapshot_id = lake_snapshot_id or lake.snapshot_id(PLAYER_SNAPSHOTS)
     if snapshot_id is None:
         raise InvalidError("the lake holds no features yet; run `riftline ingest` first")
     made_from = lake.summary(PLAYER_SNAPSHOTS, snapshot_id)
+    if made_from.get(FEATURES) != FEATURE_VERSION:
+        raise InvalidError(
+            f"the lake's features are {made_from.get(FEATURES)}, this code trains on {FEATURE_VERSION}; "
+            "run `riftline ingest` first"
+        )
     rows = build_training_set(
         lake.read(PLAYER_PERFORMANCE, columns=LABEL_COLUMNS, snapshot_id=int(made_from[SILVER_SNAPSHOT])),
         lake.read(PLAYER_SNAPSHOTS, snapshot_id=snapshot_id),
-        lake.read(TEAM_TABLE, snapshot_id=int(made_from[TEAMS_SNAPSHOT])),
-        lake.read(TOURNAMENT_TABLE, snapshot_id=int(made_from[TOURNAMENTS_SNAPSHOT])),
+        lake.read(TEAM_SNAPSHOTS, snapshot_id=int(made_from[TEAMS_SNAPSHOT])),
+        lake.read(TOURNAMENT_SNAPSHOTS, snapshot_id=int(made_from[TOURNAMENTS_SNAPSHOT])),
     )
     return rows, snapshot_id
 
@@ -89,6 +101,8 @@ def _check_artifact(lake: Lake, path: str, checksum: str, fitted: FittedModel, r
     """What serving will load must say what training saw, to the bit."""
     loaded = PropEnsemble.from_files(ArtifactStore(lake.warehouse).load(path, checksum))
     newest = rows.features[-100:]
+    if loaded.parameters != fitted.ensemble.parameters:
+        raise InvalidError("the stored model has other parameters than the trained one; it is not released")
     for prop in loaded.parameters.props:
         if (loaded.means(prop, newest) != fitted.ensemble.means(prop, newest)).any():
             raise InvalidError(f"the stored model answers {prop} otherwise than the trained one; it is not released")

@@ -18,22 +18,23 @@ LEAST_PROBABILITY = 1e-12  # a log score of an outcome held impossible stays fin
 def log_scores(pmf: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
     """Minus the log of the probability given to what happened, of shape [n]."""
     given = pmf[np.arange(len(y)), np.minimum(y, pmf.shape[1] - 1)]
-    return -np.log(np.maximum(given, LEAST_PROBABILITY))
+    return np.asarray(-np.log(np.maximum(given, LEAST_PROBABILITY)))
 
 
 def crps(pmf: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The continuous ranked probability score: Σ_k (F(k) − 1{y ≤ k})², of shape [n]."""
+    """The continuous ranked probability score: Σ_k (F(k) - 1{y ≤ k})², of shape [n]."""
     cdf = np.cumsum(pmf, axis=1)
     happened = np.arange(pmf.shape[1])[None, :] >= y[:, None]
     return np.asarray(((cdf - happened) ** 2).sum(axis=1))
 
 
 def pit_curve(pmf: NDArray[np.float64], y: NDArray[np.int64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean non-randomised PIT of counts (Czado, Gneiting and Held 2009) at the knots; the identity if calibrated."""
+    """The mean non-randomised PIT of counts (Czado, Gneiting, Held 2009) at the knots; the identity if calibrated."""
     cdf = np.cumsum(pmf, axis=1)
     rows = np.arange(len(y))
-    upper = cdf[rows, y]
-    lower = np.where(y > 0, cdf[rows, np.maximum(y - 1, 0)], 0.0)
+    seen = np.minimum(y, pmf.shape[1] - 1)  # the last count holds the tail
+    upper = cdf[rows, seen]
+    lower = np.where(seen > 0, cdf[rows, np.maximum(seen - 1, 0)], 0.0)
     width = np.maximum(upper - lower, LEAST_PROBABILITY)
     curve = np.array([np.clip((knot - lower) / width, 0.0, 1.0).mean() for knot in knots])
     curve[0], curve[-1] = 0.0, 1.0
@@ -47,7 +48,7 @@ def over_probabilities(pmf: NDArray[np.float64], lines: NDArray[np.float64]) -> 
 
 
 def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error in [0, 1]: |mean probability − share that happened|, over bins of equal rows."""
+    """Expected calibration error in [0, 1]: |mean probability - share that happened|, over bins of equal rows."""
     order = np.argsort(probability, kind="stable")
     gaps = [
         abs(float(probability[part].mean() - happened[part].mean())) * len(part)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 import xgboost_ray.main
+from xgboost.core import XGBoostError
 from xgboost.tracker import RabitTracker
 
 if TYPE_CHECKING:
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 
 def _start_tracker(num_workers: int) -> tuple[RabitTracker, dict[str, Any]]:
-    tracker = RabitTracker(n_workers=num_workers, host_ip=ray.util.get_node_ip_address())
+    tracker = RabitTracker(n_workers=num_workers, host_ip=ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
     tracker.start()
     return tracker, {"DMLC_NUM_WORKER": num_workers, **tracker.worker_args()}
 
 
 def _stop_tracker(tracker: RabitTracker) -> None:
-    tracker.free()
+    # After a worker's death freeing reports the broken connection. The tracker is given up either way, and an error
+    # here would keep xgboost-ray from starting a new one and going on from its checkpoint.
+    with contextlib.suppress(XGBoostError):
+        tracker.free()
 
 
 @contextlib.contextmanager

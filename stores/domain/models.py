@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+MODEL_NAME = "player-props"  # the model that training releases and serving answers with
+
 
 class DeploymentStatus(StrEnum):
     """Where a model version stands in its life."""

@@ -96,7 +96,7 @@ class MapRange:
 
 @dataclass(frozen=True, slots=True)
 class PropRequest:
-    """One question, already valid in shape: is the summed count of these players over or under the line?
+    """One question, already valid in shape: whether the summed count of these players is over or under a line.
 
     Raises InvalidError naming the field when a value is out of its range.
     """

@@ -34,9 +34,9 @@ class DecayedMeans:
         self.weights += known
 
     def shrunk(self, prior: NDArray[np.float64], strengths: Sequence[float]) -> NDArray[np.float64]:
-        """The means of shape [half-lives, stats], each horizon drawn to the next longer one and the longest to the prior.
+        """The means of shape [half-lives, stats]: each horizon is drawn to the next longer, the longest to the prior.
 
-        ``prior`` has the shape [stats]; ``strengths`` says how many games the pull of each horizon weighs.
+        Half-lives rise. ``prior`` has the shape [stats]; ``strengths`` are the games that each horizon's pull weighs.
         """
         means = np.empty_like(self.sums)
         towards = prior

@@ -35,14 +35,16 @@ class PlayedTeam:
 
 @dataclass(frozen=True, slots=True)
 class PlayedGame:
-    """One game. Times are microseconds since the epoch, UTC; it is known from ``ended_us`` on."""
+    """One game. Times are microseconds since the epoch, UTC; it is known from ``ended_us`` on, which lies after
+    ``started_us``. An unknown patch is empty, as is an unknown champion.
+    """
 
     match_id: str
     league: str
     patch: str
     started_us: int
     ended_us: int
-    teams: tuple[PlayedTeam, PlayedTeam]
+    teams: tuple[PlayedTeam, PlayedTeam]  # one has won, the other has not
 
     @property
     def minutes(self) -> float:

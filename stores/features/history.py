@@ -57,7 +57,8 @@ class FeatureHistory:
                 stats = player_stats(game, own, other.kills, player)
                 league.observe_player(player.position, stats)
                 self._players[player.player_id].observe(game, own, player, stats)
-        self._patches[game.patch].observe(game)
+        if game.patch:  # games of unknown patch have no patch in common
+            self._patches[game.patch].observe(game)
         self._all_patches.observe(game)
 
     def _observe_teams(self, game: PlayedGame, league: LeagueHistory) -> None:
@@ -79,7 +80,7 @@ class FeatureHistory:
         return (known or PlayerHistory()).snapshot(now_us, prior)
 
     def team(self, team_id: str | None, league: str) -> NDArray[np.float64]:
-        """TEAM_FEATURES of a team; an unknown team is the league's average."""
+        """TEAM_FEATURES of a team; an unknown team has the league's average stats and the first rating."""
         known = self._teams.get(team_id) if team_id is not None else None
         return (known or TeamHistory()).snapshot(self._league(league).average_team())
 

@@ -91,7 +91,7 @@ class PlayerHistory:
     def quality(self) -> float:
         """The share of stats that the sources gave for this player, weighed over a year: 1 when none was missing."""
         weights = self._means.weights[-1]
-        return float(weights.mean() / weights.max()) if self.games else 0.0
+        return min(1.0, float(weights.mean() / weights.max())) if self.games else 0.0  # a rounded mean may exceed it
 
     def snapshot(self, now_us: int, prior: NDArray[np.float64]) -> NDArray[np.float64]:
         """The features of PLAYER_FEATURES as of a moment; ``prior`` are the means of role and league."""

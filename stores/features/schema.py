@@ -69,7 +69,7 @@ CONTEXT_FEATURES: Final = (
 )
 
 # --- the row that the model sees -------------------------------------------------------------------------------------
-_SEEN_OF_TEAM: Final = tuple(
+SEEN_OF_TEAM: Final = tuple(
     f"{stat}_hl{half_life}" for half_life in TEAM_HALF_LIVES for stat in ("team_kills", "team_deaths", "won", "minutes")
 )
 ALLOWED_FEATURES: Final = tuple(
@@ -77,9 +77,9 @@ ALLOWED_FEATURES: Final = tuple(
 )
 MODEL_FEATURES: Final = (
     *(f"player_{name}" for name in PLAYER_FEATURES),
-    *(f"team_{name}" for name in _SEEN_OF_TEAM),
+    *(f"team_{name}" for name in SEEN_OF_TEAM),
     "team_elo",
-    *(f"opponent_{name}" for name in _SEEN_OF_TEAM),
+    *(f"opponent_{name}" for name in SEEN_OF_TEAM),
     "opponent_elo",
     *(f"opponent_{name}" for name in ALLOWED_FEATURES),
     "league_team_kills",
@@ -95,6 +95,5 @@ MODEL_FEATURES: Final = (
     "position",
     "game_number",
 )
-SEEN_OF_TEAM: Final = _SEEN_OF_TEAM
 
 FEATURE_VERSION: Final = "f1-" + hashlib.sha256("\n".join(MODEL_FEATURES).encode()).hexdigest()[:8]

@@ -9,7 +9,16 @@ from __future__ import annotations
 import pyarrow as pa
 
 from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, TEAM_FEATURES
-from stores.lake.tables import STAMP, LakeTable, Layer, PartitionBy
+from stores.lake.tables import (
+    MATCH_RESULTS,
+    MATCH_ROWS,
+    PLAYER_PERFORMANCE,
+    QUARANTINE,
+    STAMP,
+    LakeTable,
+    Layer,
+    PartitionBy,
+)
 
 
 def _doubles(names: tuple[str, ...]) -> list[tuple[str, pa.DataType]]:
@@ -75,7 +84,15 @@ TOURNAMENT_SNAPSHOTS = LakeTable(
     target_file_bytes=134217728,
 )
 
-GOLD_TABLES = (PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS)
+ALL_TABLES = (
+    MATCH_ROWS,
+    MATCH_RESULTS,
+    PLAYER_PERFORMANCE,
+    QUARANTINE,
+    PLAYER_SNAPSHOTS,
+    TEAM_SNAPSHOTS,
+    TOURNAMENT_SNAPSHOTS,
+)
 
 # Properties of a commit to player_features. It is committed last and names the snapshots of the other two tables, so
 # that one snapshot id fixes every feature.

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 START_ELO = 1500.0
 ELO_STEP = 28.0  # points for a sure loss that is won; near 24 to 32 the log loss of results on 2025 hardly moves
 STRENGTHS = (3.0, 6.0)
-LEAGUE_GAMES = 120.0  # half-life of a league's averages, in games: about one split
+LEAGUE_GAMES = 120.0  # half-life of a league's averages, in games (each gives two of everything): about one split
 PATCH_PULL = 30.0  # games that the overall average weighs against those of a new patch
 ROLE_PULL = 20.0
 
-# Averages of top-league games 2016–2024, needed until the first games of a league are known.
+# Averages of top-league games 2016 to 2024, needed until the first games of a league are known.
 _FIRST_TEAM = np.array([13.0, 13.0, 0.5, 32.0, 2.6, 2.7, 3.2, 4.0, 0.6, 5.4, 7.3, 6.2, 6.1, 9.6])
 _FIRST_ROLE = np.array(
     [
@@ -67,13 +67,13 @@ class TeamHistory:
 def elo_gain(own: float, other: float, *, won: bool) -> float:
     """The points that the first team wins (or loses), after Elo (1978)."""
     expected = 1.0 / (1.0 + 10.0 ** ((other - own) / 400.0))
-    return ELO_STEP * (float(won) - expected)
+    return float(ELO_STEP * (float(won) - expected))
 
 
 class LeagueHistory:
     """The average team and the average player of each role in one league."""
 
-    __slots__ = ("_elo", "_roles", "_teams", "games", "last_patch", "last_us")
+    __slots__ = ("_elo", "_roles", "_teams", "games", "last_patch")
 
     def __init__(self) -> None:
         self._teams = DecayedMeans((LEAGUE_GAMES * 2,), len(TEAM_STATS))
@@ -81,13 +81,11 @@ class LeagueHistory:
         self._elo = DecayedMeans((LEAGUE_GAMES * 2,), 1)
         self.games = 0
         self.last_patch = ""
-        self.last_us = 0
 
     def observe_game(self, game: PlayedGame) -> None:
         """Count one game and note its patch."""
         self.games += 1
         self.last_patch = game.patch
-        self.last_us = game.ended_us
 
     def observe_team(self, stats: NDArray[np.float64], elo: float) -> None:
         """Take in one team of a game, with its rating before the game."""
@@ -100,11 +98,11 @@ class LeagueHistory:
 
     def average_team(self) -> NDArray[np.float64]:
         """The average team, of shape [TEAM_STATS]."""
-        return self._teams.shrunk(_FIRST_TEAM, (ROLE_PULL,))[0]
+        return np.asarray(self._teams.shrunk(_FIRST_TEAM, (ROLE_PULL,))[0])
 
     def average_player(self, position: int) -> NDArray[np.float64]:
         """The average player of a role, of shape [PLAYER_STATS]."""
-        return self._roles[position].shrunk(_FIRST_ROLE[position], (ROLE_PULL,))[0]
+        return np.asarray(self._roles[position].shrunk(_FIRST_ROLE[position], (ROLE_PULL,))[0])
 
     def snapshot(self) -> NDArray[np.float64]:
         """The league's part of CONTEXT_FEATURES."""

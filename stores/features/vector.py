@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stores.features.schema import (
-    ALLOWED_FEATURES,
     CONTEXT_FEATURES,
     MODEL_FEATURES,
     PLAYER_FEATURES,
@@ -44,7 +43,7 @@ _ROLE = np.array([[_CONTEXT[f"league_{position}_{stat}"] for stat in ROLE_STATS]
 LEAGUE_AVERAGE_TEAM = slice(0, len(TEAM_FEATURES))  # of CONTEXT_FEATURES
 
 
-def assemble(
+def assemble(  # noqa: PLR0913, PLR0917 — four snapshots and two indices make a row
     player: NDArray[np.float64],
     team: NDArray[np.float64],
     opponent: NDArray[np.float64],
@@ -80,5 +79,5 @@ def assemble(
         game_number[:, None],
     ]
     matrix = np.concatenate(columns, axis=1, dtype=np.float64).astype(np.float32)
-    assert matrix.shape[1] == len(MODEL_FEATURES), (matrix.shape, len(ALLOWED_FEATURES))  # noqa: S101
+    assert matrix.shape[1] == len(MODEL_FEATURES)  # noqa: S101 — the columns above are MODEL_FEATURES, one by one
     return matrix

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,13 +18,16 @@ from pyiceberg import expressions
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
+    CommitStateUnknownException,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
+    ValidationException,
 )
 from pyiceberg.transforms import IdentityTransform, MonthTransform, Transform, YearTransform
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
-from stores.errors import ConflictError, NotFoundError, TransientError
+from stores.errors import ConflictError, InvalidError, NotFoundError, OutcomeUnknownError, TransientError
 from stores.lake.tables import LakeTable, PartitionBy
 
 if TYPE_CHECKING:
@@ -64,6 +68,7 @@ class Lake:
     """An open catalog. Safe to open in every process; holds no lock between calls."""
 
     def __init__(self, settings: LakeSettings) -> None:
+        """Open the catalog, and make it if it is new. Raises TransientError while its database is down."""
         _make_local_folders(settings)
         self.warehouse = settings.warehouse
         self.catalog_kwargs: dict[str, str] = {
@@ -79,7 +84,7 @@ class Lake:
     def ensure(self, tables: Sequence[LakeTable]) -> None:
         """Create what is missing of these tables. Safe to call from many processes."""
         for table in tables:
-            with contextlib.suppress(NamespaceAlreadyExistsError):
+            with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):  # the second: at the same moment
                 self._catalog.create_namespace(str(table.layer))
             if not self._catalog.table_exists(table.identifier):
                 self._create(table)
@@ -151,17 +156,25 @@ class Lake:
 
     @contextlib.contextmanager
     def committing(self, table: LakeTable) -> Iterator[None]:
-        """Around a commit by another library: raises ConflictError if another writer was first."""
+        """Around a commit by another library.
+
+        Raises ConflictError if another writer was first: then nothing was changed. Raises OutcomeUnknownError if the
+        catalog did not answer: then the table's newest snapshot tells.
+        """
         try:
             yield
-        except CommitFailedException as error:
+        except (CommitFailedException, ValidationException) as error:
             raise ConflictError(f"{table.identifier} was changed by another writer; try again") from error
+        except (CommitStateUnknownException, DBAPIError) as error:
+            raise OutcomeUnknownError(f"it is unknown whether {table.identifier} was changed; look first") from error
 
     def _load(self, table: LakeTable) -> Any:
         try:
             return self._catalog.load_table(table.identifier)
         except NoSuchTableError as error:
             raise NotFoundError(f"the lake has no table {table.identifier}; run `riftline ingest` first") from error
+        except DBAPIError as error:
+            raise _down(self.catalog_kwargs["uri"]) from error
 
 
 def _expression(where: RowFilter) -> BooleanExpression:
@@ -181,15 +194,30 @@ def _expression(where: RowFilter) -> BooleanExpression:
 def _make_local_folders(settings: LakeSettings) -> None:
     for uri in (settings.catalog_uri, settings.warehouse):
         parts = urlsplit(uri)
-        if parts.scheme == "sqlite":
-            Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
+        if parts.scheme.partition("+")[0] == "sqlite":  # sqlite:///relative.db, sqlite:////absolute.db
+            Path(parts.path.removeprefix("/")).parent.mkdir(parents=True, exist_ok=True)
         elif parts.scheme == "file":
             Path(parts.path).mkdir(parents=True, exist_ok=True)
 
 
 def _open_catalog(kwargs: Mapping[str, str]) -> Catalog:
+    for pause_s in (0.05, 0.1, 0.2, 0.4):  # several processes may make the tables of a new catalog at once
+        with contextlib.suppress(DBAPIError):
+            return _load(kwargs)
+        time.sleep(pause_s)
+    try:
+        return _load(kwargs)
+    except DBAPIError as error:
+        raise _down(kwargs["uri"]) from error
+
+
+def _load(kwargs: Mapping[str, str]) -> Catalog:
     try:
         return load_catalog(**kwargs)
-    except OSError as error:
-        where = urlsplit(kwargs["uri"])
-        raise TransientError(f"the lake catalog at {where.scheme}://{where.hostname or where.path} is down") from error
+    except ArgumentError:  # its text may repeat the password
+        raise InvalidError("RIFTLINE_CATALOG_URI is not a database URL", "RIFTLINE_CATALOG_URI") from None
+
+
+def _down(uri: str) -> TransientError:
+    where = urlsplit(uri)
+    return TransientError(f"the lake catalog at {where.scheme}://{where.hostname or where.path} does not answer")

@@ -1,0 +1,101 @@
+"""Whether sampled answers are right: computed again offline, to the bit, and found again in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from actors.answers import look
+from benchmarks.peer import Peer
+from benchmarks.released import Released, database_url, read_released
+from serve_apps.wire import PredictionRequest
+from stores.errors import NotFoundError
+from stores.postgres.pool import open_pool
+from stores.postgres.predictions import PredictionStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.answers import Answer
+    from benchmarks.load import Sample
+    from stores.domain.predictions import PredictionRecord
+    from stores.settings import Settings
+
+SAME = (
+    "prediction",
+    "confidence",
+    "base_model_confidence",
+    "push_probability",
+    "expected_stat",
+    "confidence_interval",
+    "data_tier",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many answers were checked; each fault is a sentence."""
+
+    checked: int
+    faults: tuple[str, ...]
+
+
+def check_riftline(settings: Settings, samples: Sequence[Sample]) -> Verdict:
+    """Each answer equals what its snapshot and model give offline, and lies in the database as it was given."""
+
+    @cache
+    def released(version: str, snapshot_id: int) -> Released:
+        return read_released(settings, version, snapshot_id)
+
+    faults = []
+    responses = [orjson.loads(sample.response) for sample in samples]
+    stored = asyncio.run(_stored(settings, [UUID(said["prediction_id"]) for said in responses]))
+    for sample, said, record in zip(samples, responses, stored, strict=True):
+        source = released(said["model_version"], int(said["lake_snapshot_id"]))
+        request = PredictionRequest.model_validate_json(sample.request).to_domain()
+        answer = look(request, source.view, source.ensemble).at_line(request.prop_value)
+        if wrong := _differences(said, answer):
+            faults.append(f"{sample.request}: not what is computed offline: {wrong}")
+        if record is None:
+            faults.append(f"{sample.request}: the answer was given, and is not in the database")
+        elif record.request != request or _differences(said, record):
+            faults.append(f"{sample.request}: the database holds another answer")
+    return Verdict(len(samples), tuple(faults))
+
+
+def check_peer(settings: Settings, samples: Sequence[Sample]) -> Verdict:
+    """Each answer equals the one of the peer's own function, called here."""
+    peer = Peer(read_released(settings))
+    faults = tuple(
+        f"{sample.request}: not what the peer computes here"
+        for sample in samples
+        if peer.answer(PredictionRequest.model_validate_json(sample.request)).model_dump(mode="json")
+        != orjson.loads(sample.response)
+    )
+    return Verdict(len(samples), faults)
+
+
+def _differences(said: dict[str, Any], other: Answer | PredictionRecord) -> dict[str, tuple[object, object]]:
+    pairs = {name: (said[name], getattr(other, name)) for name in SAME}
+    pairs["confidence_interval"] = (tuple(said["confidence_interval"]), other.confidence_interval)
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+async def _stored(settings: Settings, ids: Sequence[UUID]) -> list[PredictionRecord | None]:
+    pool = await open_pool(database_url(settings), 1)
+    store = PredictionStore(pool)
+    found: list[PredictionRecord | None] = []
+    try:
+        for prediction_id in ids:
+            try:
+                found.append(await store.get(prediction_id))
+            except NotFoundError:
+                found.append(None)
+    finally:
+        await pool.close()
+    return found

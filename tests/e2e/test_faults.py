@@ -1,0 +1,164 @@
+"""What survives: processes are killed while clients ask, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psutil
+
+from stores.errors import NotFoundError
+from stores.postgres import embedded
+from stores.postgres.pool import open_pool
+from stores.postgres.predictions import PredictionStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.e2e.conftest import Riftline, Traffic
+
+    TrafficOf = Callable[[], Traffic]
+    WaitUntil = Callable[[Callable[[], bool], str, float], None]
+
+SHARD, GATEWAY = "ray::FeatureShard", "ray::ServeReplica:riftline:gateway"
+RECOVERY_S = 60.0  # Serve finds a dead replica by its health check, then starts a process that imports everything
+QUICK_UP_S = 60.0  # nothing is ingested or trained; what is left is connecting to Ray
+
+
+def test_a_killed_feature_shard(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
+    """No request fails while a shard dies, and another process takes its place."""
+    victim, *_ = riftline.processes(SHARD)
+    before = {process.pid for process in riftline.processes(SHARD)}
+    with traffic() as asking:
+        victim.kill()
+        wait_until(lambda: _pids(riftline, SHARD) - before != set(), "a new shard", RECOVERY_S)
+        wait_until(lambda: _features_age_s(riftline) < 5, "features that the new shard confirmed", RECOVERY_S)
+    assert asking.failures == []
+    assert len(_pids(riftline, SHARD)) == len(before)
+
+
+def test_a_killed_gateway(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
+    """The service recovers by itself, and every answer that was given is stored."""
+    before = _pids(riftline, GATEWAY)
+    with traffic() as asking:
+        for process in riftline.processes(GATEWAY):
+            process.kill()
+        wait_until(lambda: bool(_pids(riftline, GATEWAY) - before), "a new replica", RECOVERY_S)
+        wait_until(lambda: riftline.client.get("/ready").status_code == 200, "readiness", RECOVERY_S)
+        known = len(asking.answers)
+        wait_until(lambda: len(asking.answers) > known + 10, "answers again", RECOVERY_S)
+    assert _lost(riftline, asking.answers) == []
+
+
+def test_a_killed_database(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
+    """Without its database the service says 503 and when to come back; no answer given before or after is lost."""
+    data_dir = riftline.settings.postgres.data_dir
+    with traffic() as asking:
+        psutil.Process(int((data_dir / "postmaster.pid").read_text().split()[0])).kill()
+        try:
+            refused = riftline.ask()
+            ready = riftline.client.get("/ready")
+            alive = riftline.client.get("/health")
+            curve = riftline.client.get(f"/predict/curve/{_anyone(riftline)}", params={"prop_type": "kills"})
+        finally:
+            embedded.start(data_dir)
+        wait_until(lambda: riftline.ask().status_code == 200, "answers again", RECOVERY_S)
+    assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+    assert refused.json()["code"] in {"unavailable", "outcome-unknown"}
+    assert int(refused.headers["retry-after"]) >= 1
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["database"] != "ok"
+    assert (alive.status_code, curve.status_code) == (200, 200)
+    assert all(failure.startswith("503 ") for failure in asking.failures)
+    assert _lost(riftline, asking.answers) == []
+
+
+def test_a_release_under_load(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
+    """A new model is trained and taken into service without one failed request."""
+    old = _model_version(riftline)
+    with traffic() as asking:
+        trained = riftline.command("train", "--json")
+        assert trained.returncode == 0, trained.stderr
+        new = json.loads(trained.stdout)["model_version"]
+        wait_until(lambda: _model_version(riftline) == new, "the new model", 30)
+        answered = len(asking.answers)
+        wait_until(lambda: len(asking.answers) > answered + 5, "answers of the new model", 30)
+    assert asking.failures == []
+    said = [answer["model_version"] for answer in asking.answers]
+    assert (said[0], said[-1], set(said)) == (old, new, {old, new})
+
+
+def test_up_again_changes_nothing(riftline: Riftline, traffic: TrafficOf) -> None:
+    """A second `up` finds everything there: it is quick, trains nothing and interrupts nobody."""
+    model, pids = _model_version(riftline), _pids(riftline, GATEWAY) | _pids(riftline, SHARD)
+    begun = time.monotonic()
+    with traffic() as asking:
+        done = riftline.command("up", "--data", str(riftline.data), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["api"] == riftline.base_url
+    assert time.monotonic() - begun < QUICK_UP_S
+    assert asking.failures == []
+    assert _model_version(riftline) == model
+    assert _pids(riftline, GATEWAY) | _pids(riftline, SHARD) == pids
+
+
+def test_predict_command(riftline: Riftline) -> None:
+    """The command asks the running service, and the players it is told nothing of it finds."""
+    done = riftline.command("predict", "--json", "--prop", "assists", "--maps", "1-3")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    again = riftline.client.post("/predict/single", json=said["request"]).json()
+    assert again["confidence"] == said["answer"]["confidence"]
+    assert said["request"]["prop_value"] in said["curve"]["prop_values"]
+    unknown = riftline.command("predict", "Nobody At All")
+    assert unknown.returncode == 2
+    assert "Nobody At All" in unknown.stderr
+
+
+def test_status_command(riftline: Riftline) -> None:
+    """The status tells what runs, what the lake holds and which model answers."""
+    done = riftline.command("status", "--json")
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert status["service"] == "ready"
+    assert _model_version(riftline) in json.dumps(status["model"])
+    assert all(table["rows"] > 0 for name, table in status["lake"].items() if name.startswith("gold"))
+
+
+def _pids(riftline: Riftline, title: str) -> set[int]:
+    return {process.pid for process in riftline.processes(title)}
+
+
+def _model_version(riftline: Riftline) -> str:
+    return str(riftline.client.get("/models/status").raise_for_status().json()["model_version"])
+
+
+def _features_age_s(riftline: Riftline) -> float:
+    return float(riftline.client.get("/models/status").raise_for_status().json()["features_age_s"])
+
+
+def _anyone(riftline: Riftline) -> str:
+    return str(riftline.players()[0]["player_id"])
+
+
+def _lost(riftline: Riftline, answers: Sequence[dict[str, Any]]) -> list[str]:
+    """The answers given that are not stored."""
+
+    async def read() -> list[str]:
+        pool = await open_pool(riftline.database_url, 1)
+        store, lost = PredictionStore(pool), []
+        try:
+            for answer in answers:
+                try:
+                    await store.get(UUID(answer["prediction_id"]))
+                except NotFoundError:
+                    lost.append(answer["prediction_id"])
+        finally:
+            await pool.close()
+        return lost
+
+    assert answers
+    return asyncio.run(read())

@@ -1,0 +1,156 @@
+"""xgboost-ray on current xgboost: it trains as xgboost alone does, and survives the death of a training actor."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+import ray
+import xgboost as xgb
+import xgboost_ray.main
+
+from training.boosting import BoostingCluster, BoostingParams, Labelled, train_rounds, train_until_best
+from training.xgboost_ray_tracker import modern_tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+ROUNDS = 30
+PARAMS = BoostingParams(max_depth=3, eta=0.1, min_child_weight=1.0, subsample=1.0, colsample_bytree=1.0)
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    """A Ray of our own, whatever else runs on this machine."""
+    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=200_000_000)
+    yield
+    ray.shutdown()
+
+
+def counts_of(features: NDArray[np.float32], rng: np.random.Generator) -> Labelled:
+    """Poisson counts whose mean depends on two of the features."""
+    means = np.exp(0.8 + 0.5 * features[:, 0] - 0.3 * np.abs(features[:, 1]))
+    return Labelled(features, rng.poisson(means))
+
+
+@pytest.fixture(scope="module")
+def rows() -> Labelled:
+    """Some thousand rows with a signal."""
+    rng = np.random.default_rng(7)
+    return counts_of(rng.normal(size=(6_000, 6)).astype(np.float32), rng)
+
+
+def poisson_loss(means: NDArray[np.float64], y: NDArray[np.int64]) -> float:
+    """The Poisson loss without its constant."""
+    return float((means - y * np.log(means)).mean())
+
+
+def plain(rows: Labelled, params: BoostingParams) -> xgb.Booster:
+    """The same training without Ray."""
+    return xgb.train(params.xgboost(), xgb.DMatrix(rows.features, rows.counts), num_boost_round=ROUNDS)
+
+
+@pytest.mark.parametrize("actors", [1, 2])
+def test_actors_train_what_xgboost_alone_trains(rows: Labelled, actors: int) -> None:
+    """The distributed trees say what those of one process say, within the slack of the distributed quantiles."""
+    on = BoostingCluster(actors=actors, cpus_per_actor=1)
+    trained = train_rounds(rows, ROUNDS, PARAMS, on)
+    assert trained.rounds == trained.trees.num_boosted_rounds() == ROUNDS
+    ours = np.asarray(trained.trees.inplace_predict(rows.features), dtype=np.float64)
+    theirs = np.asarray(plain(rows, PARAMS).inplace_predict(rows.features), dtype=np.float64)
+    assert poisson_loss(ours, rows.counts) == pytest.approx(poisson_loss(theirs, rows.counts), abs=2e-3)
+    assert float(np.abs(ours / theirs - 1.0).mean()) < (1e-6 if actors == 1 else 0.02)
+
+
+def test_training_stops_at_the_best_round(rows: Labelled) -> None:
+    """On validation rows the loss that is told is that of the trees that are kept, and no later tree is."""
+    validation = counts_of(rows.features[:2_000][::-1].copy(), np.random.default_rng(11))
+    greedy = replace(PARAMS, eta=0.5, max_depth=6, early_stopping_rounds=5)
+    best = train_until_best(rows, validation, greedy, BoostingCluster(cpus_per_actor=1))
+    assert best.rounds == best.trees.num_boosted_rounds() < greedy.max_rounds
+    margin = xgb.DMatrix(validation.features, validation.counts)
+    told = float(best.trees.eval(margin).rsplit(":", 1)[1])
+    assert best.metrics["poisson_nloglik"] == pytest.approx(told, abs=1e-5)
+
+
+def test_the_context_gives_the_original_functions_back() -> None:
+    """xgboost-ray is changed inside the context alone, also when it is left by an error."""
+
+    def functions() -> tuple[object, object]:
+        return xgboost_ray.main._start_rabit_tracker, xgboost_ray.main._stop_rabit_tracker  # noqa: SLF001
+
+    before = functions()
+    inside: list[object] = []
+    with contextlib.suppress(LookupError), modern_tracker():
+        inside += functions()
+        raise LookupError
+    assert functions() == before
+    assert len(inside) == 2
+    assert not set(inside) & set(before)
+
+
+def training_processes() -> list[psutil.Process]:
+    """The processes of this driver's Ray that are inside a training call."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            title = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if "RayXGBoostActor" in title and ".train" in title:
+            found.append(process)
+    return found
+
+
+class Killer(threading.Thread):
+    """Kills the first training process that has worked for a while."""
+
+    def __init__(self, after_cpu_s: float) -> None:
+        super().__init__(daemon=True)
+        self._after_cpu_s = after_cpu_s
+        self.killed: int | None = None
+
+    def run(self) -> None:
+        """Wait for a process to be in the middle of its work, then end it without notice."""
+        began: dict[int, float] = {}
+        deadline = time.monotonic() + DEADLINE_S
+        while self.killed is None and time.monotonic() < deadline:
+            for process in training_processes():
+                used = process.cpu_times().user
+                if used - began.setdefault(process.pid, used) >= self._after_cpu_s:
+                    process.kill()
+                    self.killed = process.pid
+                    return
+            time.sleep(0.02)
+
+
+def test_the_death_of_a_training_actor_costs_no_round() -> None:
+    """One of two actors is killed while it trains: a new one goes on from the checkpoint, and the model is whole."""
+    rng = np.random.default_rng(3)
+    large = counts_of(rng.normal(size=(60_000, 20)).astype(np.float32), rng)
+    validation = counts_of(rng.normal(size=(5_000, 20)).astype(np.float32), rng)
+    long = replace(PARAMS, eta=0.01, max_depth=6, max_rounds=300, early_stopping_rounds=300)
+    killer = Killer(after_cpu_s=1.0)
+    killer.start()
+    trained = train_until_best(large, validation, long, BoostingCluster(actors=2, cpus_per_actor=1))
+    killer.join()
+    assert killer.killed is not None
+    assert not psutil.pid_exists(killer.killed)
+    assert trained.trees.num_boosted_rounds() == trained.rounds > 250
+    told = float(trained.trees.eval(xgb.DMatrix(validation.features, validation.counts)).rsplit(":", 1)[1])
+    assert trained.metrics["poisson_nloglik"] == pytest.approx(told, abs=1e-5)
+    undisturbed = train_rounds(large, trained.rounds, long, BoostingCluster(actors=1, cpus_per_actor=2))
+    losses = [
+        poisson_loss(np.asarray(one.trees.inplace_predict(validation.features)), validation.counts)
+        for one in (trained, undisturbed)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=5e-3)

@@ -1,0 +1,258 @@
+"""From a question to its answer in a small world: two teams that are known, one that is not, and their players."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from actors.answers import Outlook, curve_lines, look
+from actors.feature_view import FeatureView
+from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+from stores.domain.props import DataTier, MapRange, Position, PropRequest, PropType, Side
+from stores.errors import InvalidError, UnknownNameError
+from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
+from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
+
+if TYPE_CHECKING:
+    from actors.ensemble import PropEnsemble
+
+MID, BOT, JUNGLE = (POSITIONS.index(one) for one in (Position.MID, Position.BOT, Position.JUNGLE))
+PLAYERS = (
+    PlayerEntry("p:faker", "Faker", MID, "t:t1", "T1", "LCK", 900),
+    PlayerEntry("p:oner", "Oner", JUNGLE, "t:t1", "T1", "LCK", 400),
+    PlayerEntry("p:chovy", "Chovy", MID, "t:gen", "Gen.G", "LCK", 600),
+    PlayerEntry("p:smash", "Smash", BOT, "t:t1", "T1", "LCK", 60),
+    PlayerEntry("p:smash2", "Smash", BOT, None, None, "LPL", 90),
+    PlayerEntry("p:rookie", "Rookie", BOT, "t:gen", "Gen.G", "LCK", 9),
+    PlayerEntry("p:newest", "Newest", BOT, "t:gen", "Gen.G", "LCK", 2),
+    PlayerEntry("p:lost", "Lost", BOT, "t:lost", "Lost Team", "LPL", 30),
+)
+TEAMS = (TeamEntry("t:t1", "T1", "LCK", 500), TeamEntry("t:gen", "Gen.G", "LCK", 500))
+LEAGUES = (TournamentEntry("LCK", "16.10", 900), TournamentEntry("LPL", "16.10", 800))
+
+
+@pytest.fixture(scope="module")
+def view() -> FeatureView:
+    """One shard that owns the whole world; its numbers are drawn once."""
+    rng = np.random.default_rng(2)
+    shard = PublishedShard(
+        shard="all",
+        source=FeatureSource(11, FEATURE_VERSION, datetime(2026, 5, 31, 15, tzinfo=UTC)),
+        players=PLAYERS,
+        player_features=rng.uniform(0.1, 15.0, (len(PLAYERS), len(PLAYER_FEATURES))),
+        teams=TEAMS,
+        team_features=rng.uniform(5.0, 20.0, (len(TEAMS), len(TEAM_FEATURES))),
+        tournaments=LEAGUES,
+        tournament_features=rng.uniform(5.0, 20.0, (len(LEAGUES), len(CONTEXT_FEATURES))),
+    )
+    return FeatureView([shard])
+
+
+def ask(*players: str, line: float = 3.5, maps: tuple[int, int] = (1, 2), **more: Any) -> PropRequest:
+    """A question about kills."""
+    return PropRequest(players or ("Faker",), PropType.KILLS, line, MapRange(*maps), **more)
+
+
+@pytest.fixture
+def outlook(view: FeatureView, small_model: PropEnsemble) -> Outlook:
+    """Faker against Gen.G."""
+    return look(ask(opponent="Gen.G"), view, small_model)
+
+
+def test_the_forecast_is_that_of_the_assembled_row(
+    view: FeatureView, small_model: PropEnsemble, outlook: Outlook
+) -> None:
+    """The answer rests on the features of player, team, opponent and league, put together map by map."""
+    evidence = (
+        view.player_features("p:faker"),
+        view.team_features("t:t1"),
+        view.team_features("t:gen"),
+        view.context("LCK"),
+    )
+    rows = [assemble(*(one[None, :] for one in evidence), np.array([MID]), np.array([number])) for number in (1, 2)]  # type: ignore[call-arg,arg-type]
+    means = np.concatenate([small_model.means(PropType.KILLS, row) for row in rows])
+    expected = small_model.forecast(PropType.KILLS, means, MID, MapRange(1, 2))
+    assert outlook.forecast.base.pmf.tolist() == expected.base.pmf.tolist()
+    assert outlook.forecast.calibrated.pmf.tolist() == expected.calibrated.pmf.tolist()
+
+
+def test_a_line_and_the_curve_give_the_same_numbers(
+    view: FeatureView, small_model: PropEnsemble, outlook: Outlook
+) -> None:
+    """Each line of the curve, asked alone, is answered to the same digits."""
+    lines = curve_lines(outlook.forecast)
+    assert lines[:2] == [0.5, 1.5]
+    assert outlook.forecast.calibrated.over_probability(lines[-1]) <= 0.001
+    for line in lines:
+        alone = look(ask(line=line, opponent="gen.g "), view, small_model).at_line(line)
+        assert alone == outlook.at_line(line)
+        over = outlook.over_percent(line)
+        assert alone.confidence == pytest.approx(over if alone.prediction is Side.OVER else 100 - over, abs=2e-4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 240).map(lambda halves: halves / 2), min_size=2, max_size=2).map(sorted))
+def test_the_curve_falls_with_the_line(outlook: Outlook, lines: list[float]) -> None:
+    """OVER is never likelier at a higher line, whole lines with their push included."""
+    low, high = lines
+    assert outlook.over_percent(low) >= outlook.over_percent(high)
+    answer = outlook.at_line(low)
+    assert 50 <= answer.confidence <= 100
+    assert (answer.push_probability > 0) <= (low == int(low))
+
+
+def test_an_answer_gives_what_was_promised(outlook: Outlook) -> None:
+    """Side, confidences, push, mean and interval all come from the one distribution."""
+    answer = outlook.at_line(4.0)
+    calibrated, base = outlook.forecast.calibrated, outlook.forecast.base
+    said = calibrated.at_line(4.0)
+    assert answer.prediction is said.side
+    assert answer.confidence == pytest.approx(100 * said.probability, abs=1e-4)
+    base_over = base.over_probability(4.0)
+    expected_base = base_over if said.side is Side.OVER else 1 - base_over
+    assert answer.base_model_confidence == pytest.approx(100 * expected_base, abs=1e-4)
+    assert answer.push_probability == pytest.approx(100 * calibrated.pmf[4], abs=1e-4)
+    assert answer.expected_stat == pytest.approx(calibrated.mean, abs=1e-4)
+    low, high = answer.confidence_interval
+    assert calibrated.pmf[int(low) : int(high) + 1].sum() >= 0.8
+    assert answer.data_tier is DataTier.DIRECT
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "suggestion"),
+    [
+        (ask("Faker", "Chovvy"), "player_names.1", "Chovy"),
+        (ask(opponent="GenG"), "opponent", "Gen.G"),
+        (ask(team="T2"), "team", None),
+        (ask(tournament="LCKK"), "tournament", "LCK"),
+    ],
+)
+def test_unknown_names_are_refused_with_field_and_suggestion(
+    view: FeatureView, small_model: PropEnsemble, request_: PropRequest, field: str, suggestion: str | None
+) -> None:
+    """The error names the field, and the near name where there is one."""
+    with pytest.raises(UnknownNameError) as caught:
+        look(request_, view, small_model)
+    assert caught.value.field == field
+    assert suggestion is None or suggestion in caught.value.suggestions
+
+
+@pytest.mark.parametrize("request_", [ask(opponent="T1"), ask("Chovy", team="T1", opponent="t1")])
+def test_a_team_does_not_meet_itself(view: FeatureView, small_model: PropEnsemble, request_: PropRequest) -> None:
+    """The opponent is another team than the player's, whether that was given or inferred."""
+    with pytest.raises(InvalidError) as caught:
+        look(request_, view, small_model)
+    assert caught.value.field == "opponent"
+
+
+def test_one_player_under_two_names_is_refused(view: FeatureView, small_model: PropEnsemble) -> None:
+    """A name and the id of the same player are not two players."""
+    with pytest.raises(InvalidError) as caught:
+        look(ask("Faker", "p:faker"), view, small_model)
+    assert caught.value.field == "player_names"
+
+
+@pytest.mark.parametrize(
+    ("players", "tier", "refused"),
+    [
+        (("Faker",), DataTier.DIRECT, False),
+        (("Rookie",), DataTier.THIN, False),
+        (("Newest",), DataTier.SPARSE, True),
+        (("Faker", "Newest"), DataTier.SPARSE, True),
+    ],
+)
+def test_strict_mode_refuses_thin_evidence(
+    view: FeatureView, small_model: PropEnsemble, players: tuple[str, ...], tier: DataTier, *, refused: bool
+) -> None:
+    """The player with the least evidence decides; without strict mode the answer says how thin it is."""
+    open_ = look(ask(*players), view, small_model)
+    assert open_.data_tier is tier
+    assert any(tier.meaning in note for note in open_.warnings) == (tier >= DataTier.THIN)
+    strict = ask(*players, strict_mode=True)
+    if refused:
+        with pytest.raises(InvalidError) as caught:
+            look(strict, view, small_model)
+        assert caught.value.field == "strict_mode"
+    else:
+        assert look(strict, view, small_model).data_tier is tier
+
+
+def test_what_was_inferred_is_told(view: FeatureView, small_model: PropEnsemble) -> None:
+    """Players by their own spelling, role, team and league are reported; two teams are no team."""
+    alone = look(ask("FAKER"), view, small_model).inferred
+    assert (alone.players, alone.position_roles) == (("Faker",), ("mid",))
+    assert (alone.team, alone.opponent, alone.tournament) == ("T1", None, "LCK")
+    given_ = look(
+        ask(team="gen.g", opponent="t1", tournament="lpl", position_roles=(Position.TOP,)), view, small_model
+    ).inferred
+    assert given_.position_roles == ("top",)
+    assert (given_.team, given_.opponent, given_.tournament) == ("Gen.G", "T1", "LPL")
+    assert look(ask("Faker", "Chovy"), view, small_model).inferred.team is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (ask(), "opponent not given: an average LCK opponent is assumed"),
+        (ask("Smash"), "Smash is the name of several players; Smash of no known team is meant"),
+        (ask("Chovy", team="T1"), "Chovy last played for Gen.G, not T1"),
+        (ask(match_date=date(2026, 5, 30)), "features are as of 2026-05-31"),
+        (ask("Faker", "Oner"), "independent"),
+        (ask(maps=(1, 3)), "map 3 is played with probability 0.55"),
+        (ask(maps=(1, 4)), "map 4 is played with probability 0.33"),
+        (ask(maps=(3, 3)), "the answer holds once map 3 is played"),
+        (ask(maps=(3, 4)), "map 4 is played with probability 0.60 once map 3 is played"),
+    ],
+)
+def test_doubts_are_told(view: FeatureView, small_model: PropEnsemble, request_: PropRequest, said: str) -> None:
+    """What the answer assumed or could not know stands beside it."""
+    assert any(said in note for note in look(request_, view, small_model).warnings)
+
+
+def test_a_clear_question_has_no_warning(view: FeatureView, small_model: PropEnsemble, outlook: Outlook) -> None:
+    """Nothing is said where nothing is doubtful, and an id is nobody else's name."""
+    assert outlook.warnings == ()
+    request = ask("p:smash", opponent="Gen.G", match_date=date(2026, 6, 2), maps=(2, 2))
+    assert look(request, view, small_model).warnings == ()
+
+
+@pytest.mark.parametrize("player", ["p:smash2", "Lost"])
+def test_a_team_without_features_is_the_league_average(
+    view: FeatureView, small_model: PropEnsemble, player: str
+) -> None:
+    """A player without a team, and one whose team was never seen whole, are answered as in training."""
+    found = view.players.find(player)
+    league = view.context("LPL")
+    average = league[LEAGUE_AVERAGE_TEAM]
+    row = assemble(
+        view.player_features(found.player_id)[None, :],
+        average[None, :],
+        average[None, :],
+        league[None, :],
+        np.array([BOT]),
+        np.array([1]),
+    )
+    expected = small_model.forecast(PropType.KILLS, small_model.means(PropType.KILLS, row), BOT, MapRange(1, 1))
+    answered = look(ask(player, maps=(1, 1)), view, small_model)
+    assert answered.forecast.base.pmf.tolist() == expected.base.pmf.tolist()
+
+
+def test_several_players_are_summed(view: FeatureView, small_model: PropEnsemble) -> None:
+    """The sum of two players is the convolution of their own forecasts, in whatever order."""
+    both = look(ask("Faker", "Oner", opponent="Gen.G"), view, small_model).forecast.base
+    alone = [look(ask(name, opponent="Gen.G"), view, small_model).forecast.base for name in ("Oner", "Faker")]
+    assert both.pmf == pytest.approx(alone[0].plus(alone[1]).pmf)
+
+
+def test_position_and_prop_matter(view: FeatureView, small_model: PropEnsemble, outlook: Outlook) -> None:
+    """A role that was given replaces the known one, and assists are not kills."""
+    request = ask(opponent="Gen.G", position_roles=(Position.SUPPORT,))
+    assert look(request, view, small_model).forecast.base.pmf.tolist() != outlook.forecast.base.pmf.tolist()
+    assists = replace(ask(opponent="Gen.G"), prop_type=PropType.ASSISTS)
+    assert look(assists, view, small_model).forecast.base.mean != outlook.forecast.base.mean

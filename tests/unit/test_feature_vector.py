@@ -1,0 +1,137 @@
+"""The model's row: each column is what its name says, and one row has the bits it has among many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stores.features.schema import (
+    CONTEXT_FEATURES,
+    FEATURE_VERSION,
+    MODEL_FEATURES,
+    PLAYER_FEATURES,
+    POSITIONS,
+    TEAM_FEATURES,
+)
+from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GAME_NUMBER = 3
+OWN_FORMULAS = {
+    "elo_difference",
+    "expected_team_kills",
+    "expected_kills_by_share",
+    "expected_assists_by_share",
+    "position",
+    "game_number",
+}
+
+
+def markers(names: tuple[str, ...], first: float) -> dict[str, float]:
+    """A value for each name that no other name has, exact in 32 bits."""
+    return {name: first + at for at, name in enumerate(names)}
+
+
+PLAYER = markers(PLAYER_FEATURES, 1000)
+TEAM = markers(TEAM_FEATURES, 2000)
+OPPONENT = markers(TEAM_FEATURES, 3000)
+CONTEXT = markers(CONTEXT_FEATURES, 4000)
+
+
+def row(position: int) -> dict[str, float]:
+    """The model's row of the markers, by name."""
+    snapshots = (np.array([list(one.values())]) for one in (PLAYER, TEAM, OPPONENT, CONTEXT))
+    made = assemble(*snapshots, np.array([position]), np.array([GAME_NUMBER]))
+    return dict(zip(MODEL_FEATURES, made[0].tolist(), strict=True))
+
+
+def meant(name: str, position: str) -> float:
+    """The marker that a column's name asks for."""
+    if name.startswith("role_"):
+        return CONTEXT[f"league_{position}_{name.removeprefix('role_')}"]
+    if name.startswith("player_"):
+        return PLAYER[name.removeprefix("player_")]
+    if name.startswith(("opponent_kills_allowed", "opponent_assists_allowed")):
+        return OPPONENT[f"{position}_{name.removeprefix('opponent_')}"]
+    if name.startswith("opponent_"):
+        return OPPONENT[name.removeprefix("opponent_")]
+    if name.startswith("team_"):
+        return TEAM[name.removeprefix("team_")]
+    return CONTEXT[name] if name in CONTEXT else CONTEXT[f"{name}_hl30"]
+
+
+@pytest.mark.parametrize("position", range(len(POSITIONS)))
+def test_each_column_is_what_its_name_says(position: int) -> None:
+    """For every role, each copied column holds the value of the snapshot column that it is named for."""
+    made = row(position)
+    wrong = {
+        name: (value, meant(name, POSITIONS[position]))
+        for name, value in made.items()
+        if name not in OWN_FORMULAS and value != meant(name, POSITIONS[position])
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("position", range(len(POSITIONS)))
+def test_the_formulas(position: int) -> None:
+    """Team kills are expected from own kills, the opponent's deaths and the league; the player gets his shares."""
+    made = row(position)
+    kills = TEAM["team_kills_hl30"] * OPPONENT["team_deaths_hl30"] / CONTEXT["league_team_kills_hl30"]
+    assert made["expected_team_kills"] == np.float32(kills)
+    assert made["expected_kills_by_share"] == np.float32(PLAYER["kill_share_hl40"] * kills)
+    assert made["expected_assists_by_share"] == np.float32(PLAYER["assist_share_hl40"] * kills)
+    assert made["elo_difference"] == TEAM["elo"] - OPPONENT["elo"]
+    assert (made["position"], made["game_number"]) == (position, GAME_NUMBER)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_one_row_has_the_bits_it_has_among_many(seed: int, rows: int) -> None:
+    """Training, batch and single answers see the same features, whatever the number and the layout of the rows."""
+    rng = np.random.default_rng(seed)
+
+    def snapshots(names: tuple[str, ...]) -> NDArray[np.float64]:
+        values = rng.lognormal(1.0, 2.0, (rows, len(names)))
+        return np.where(rng.random(values.shape) < 0.05, np.nan, values)
+
+    player, team, opponent, context = map(snapshots, (PLAYER_FEATURES, TEAM_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES))
+    position = rng.integers(0, len(POSITIONS), rows)
+    number = rng.integers(1, 6, rows)
+    together = assemble(player, team, opponent, context, position, number)
+    columns = assemble(*map(np.asfortranarray, (player, team, opponent, context)), position, number)
+    assert columns.tobytes() == together.tobytes()
+    for at in range(rows):
+        one = slice(at, at + 1)
+        alone = assemble(player[one], team[one], opponent[one], context[one], position[one], number[one])
+        assert alone.tobytes() == together[at].tobytes()
+
+
+def test_no_rows_are_a_table_without_rows() -> None:
+    """An empty batch keeps its columns."""
+    sizes = (PLAYER_FEATURES, TEAM_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES)
+    none = np.array([], dtype=np.int64)
+    made = assemble(*(np.empty((0, len(names))) for names in sizes), none, none)
+    assert made.shape == (0, len(MODEL_FEATURES))
+    assert made.dtype == np.float32
+
+
+def test_the_leagues_average_team_has_the_shape_of_a_team() -> None:
+    """It stands first in the context, column for column under a team's names."""
+    assert tuple(name.removeprefix("league_") for name in CONTEXT_FEATURES[LEAGUE_AVERAGE_TEAM]) == TEAM_FEATURES
+
+
+@pytest.mark.parametrize("names", [PLAYER_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES, MODEL_FEATURES])
+def test_names_are_unique(names: tuple[str, ...]) -> None:
+    """No column hides another."""
+    assert len(set(names)) == len(names)
+
+
+def test_the_version_is_fixed() -> None:
+    """A change of the model's columns changes the version, and must be meant."""
+    assert FEATURE_VERSION.startswith("f1-")
+    assert len(FEATURE_VERSION) == len("f1-") + 8

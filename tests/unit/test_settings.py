@@ -1,0 +1,125 @@
+"""Settings are read from the environment once, and what is wrong is named."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stores.errors import InvalidError
+from stores.settings import Settings
+
+PORTS = {
+    "RIFTLINE_HTTP_PORT": "http_port",
+    "RIFTLINE_DASHBOARD_PORT": "dashboard_port",
+    "RIFTLINE_GCS_PORT": "gcs_port",
+    "RIFTLINE_HAPROXY_METRICS_PORT": "haproxy_metrics_port",
+    "RIFTLINE_HAPROXY_STATS_PORT": "haproxy_stats_port",
+}
+COUNTS = {"RIFTLINE_FEATURE_SHARDS": "feature_shards", "RIFTLINE_GATEWAY_REPLICAS": "gateway_replicas"}
+
+
+def test_with_no_configuration_everything_is_at_home(tmp_path: Path) -> None:
+    """The embedded stores all write below the home folder."""
+    settings = Settings.from_env({"RIFTLINE_HOME": str(tmp_path)})
+    assert settings.home == tmp_path
+    assert settings.postgres.data_dir == tmp_path / "postgres"
+    assert settings.postgres.url == ""
+    assert settings.lake.catalog_uri == f"sqlite:///{tmp_path}/lake/catalog.db"
+    assert settings.lake.warehouse == f"file://{tmp_path}/lake/warehouse"
+
+
+def test_the_default_home_is_absolute() -> None:
+    """Processes with other working directories must mean the same folder."""
+    assert Settings.from_env({}).home == Path.cwd() / ".riftline"
+
+
+def test_a_tilde_is_the_users_home() -> None:
+    """A shell does not expand it inside a file of variables."""
+    assert Settings.from_env({"RIFTLINE_HOME": "~/rift"}).home == Path.home() / "rift"
+
+
+@pytest.mark.parametrize(("name", "attribute"), [*PORTS.items(), *COUNTS.items()])
+def test_numbers_are_read(name: str, attribute: str) -> None:
+    """Each variable sets its own number and no other."""
+    changed = Settings.from_env({name: "7"}).cluster
+    default = Settings.from_env({}).cluster
+    for other in (*PORTS.values(), *COUNTS.values()):
+        assert getattr(changed, other) == (7 if other == attribute else getattr(default, other))
+
+
+def test_texts_are_read() -> None:
+    """Host and addresses are taken as given."""
+    settings = Settings.from_env(
+        {
+            "RIFTLINE_HTTP_HOST": "0.0.0.0",  # noqa: S104 — only read
+            "RIFTLINE_DATABASE_URL": "postgresql://db/riftline",
+            "RIFTLINE_CATALOG_URI": "postgresql://db/catalog",
+            "RIFTLINE_WAREHOUSE": "s3://lake/warehouse",
+        }
+    )
+    assert settings.cluster.http_host == "0.0.0.0"  # noqa: S104
+    assert settings.postgres.url == "postgresql://db/riftline"
+    assert settings.lake.catalog_uri == "postgresql://db/catalog"
+    assert settings.lake.warehouse == "s3://lake/warehouse"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "+1", "1.5", "a", " 1", "1e3", "\u0661", "\u00b2", "9" * 5000])  # noqa: PLR2004, RUF100
+@pytest.mark.parametrize("name", [*PORTS, *COUNTS])
+def test_a_wrong_number_names_its_variable(name: str, text: str) -> None:
+    """What is no positive whole number is refused by the variable's name, shortly."""
+    with pytest.raises(InvalidError, match=name) as refused:
+        Settings.from_env({name: text})
+    assert refused.value.field == name
+    assert len(str(refused.value)) < 100
+
+
+@pytest.mark.parametrize("name", PORTS)
+def test_a_port_ends_at_65535(name: str) -> None:
+    """The largest port is taken, the next number refused."""
+    assert getattr(Settings.from_env({name: "65535"}).cluster, PORTS[name]) == 65535
+    with pytest.raises(InvalidError, match=name):
+        Settings.from_env({name: "65536"})
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="0123456789"), min_size=1))
+def test_no_text_passes_as_a_number(text: str) -> None:
+    """Any text without a digit is refused, by InvalidError alone."""
+    with pytest.raises(InvalidError):
+        Settings.from_env({"RIFTLINE_HTTP_PORT": text})
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """Compose files and shells set what is left out to nothing."""
+    names = ("HOME", "DATABASE_URL", "CATALOG_URI", "WAREHOUSE", "HTTP_HOST", "HTTP_PORT", "FEATURE_SHARDS")
+    assert Settings.from_env({f"RIFTLINE_{name}": "" for name in names}) == Settings.from_env({})
+
+
+@pytest.mark.parametrize("sign", ["?", "#"])
+def test_a_home_that_no_uri_can_name_is_refused(tmp_path: Path, sign: str) -> None:
+    """Such a path would be cut inside the catalog's and the warehouse's URI."""
+    with pytest.raises(InvalidError) as refused:
+        Settings.from_env({"RIFTLINE_HOME": str(tmp_path / f"a{sign}b")})
+    assert refused.value.field == "RIFTLINE_HOME"
+
+
+def test_passwords_are_never_shown() -> None:
+    """Settings may be logged."""
+    env = {
+        "RIFTLINE_DATABASE_URL": "postgresql://user:hunter2@db/riftline",
+        "RIFTLINE_CATALOG_URI": "postgresql://user:hunter2@db/catalog",
+    }
+    settings = Settings.from_env(env)
+    assert "hunter2" in settings.postgres.url
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+
+
+def test_settings_do_not_change() -> None:
+    """They are values, passed down."""
+    settings = Settings.from_env({})
+    with pytest.raises(FrozenInstanceError):
+        settings.home = Path("/")  # type: ignore[misc]
