@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stores.settings import Settings
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 60.0
 FIRST_PORT, LAST_PORT = 9200, 9999  # Ray's workers take 10002 to 19999
 ROOT = Path(__file__).parents[1]
 

@@ -9,6 +9,8 @@ interval, no spelling suggestions, no refresh of model or features, no batch, on
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ from stores.features.vector import assemble
 from stores.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from benchmarks.released import Released
 
 
@@ -87,9 +91,14 @@ class Peer:
 
 
 def create() -> FastAPI:
-    """The peer as an ASGI app, with the model and the features that Riftline answers with."""
-    peer = Peer(read_released(Settings.from_env(os.environ)))
-    api = FastAPI(title="The peer")
+    """The peer as an ASGI app, with the model and the features that Riftline answers with, read once at the start."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        api.state.peer = Peer(await asyncio.to_thread(read_released, Settings.from_env(os.environ)))
+        yield
+
+    api = FastAPI(title="The peer", lifespan=lifespan)
 
     @api.get("/health")
     async def health() -> Alive:
@@ -98,9 +107,10 @@ def create() -> FastAPI:
     @api.post("/predict/single")
     async def predict(body: PredictionRequest) -> PeerAnswer:
         try:
-            return peer.answer(body)
+            answer: PeerAnswer = api.state.peer.answer(body)
         except KeyError as error:
             raise HTTPException(404, f"unknown name {error}") from None
+        return answer
 
     return api
 

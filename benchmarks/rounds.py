@@ -14,6 +14,7 @@ import psutil
 from benchmarks.contenders import ROOT, Contender
 from benchmarks.cpu import spent
 from benchmarks.load import LoadReport
+from stores.errors import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,14 +46,17 @@ class Round:
 def generate(
     contender: Contender, bodies: Sequence[bytes], seconds: float, connections: int, samples: int
 ) -> LoadReport:
-    """Run the load generator in a process of its own."""
+    """Run the load generator in a process of its own. Raises TransientError if nothing was answered."""
     command = [sys.executable, "-m", "benchmarks.load", contender.method, contender.path, "--host", contender.host]
     command += ["--port", str(contender.port), "--seconds", str(seconds), "--connections", str(connections)]
     command += ["--samples", str(samples)]
     done = subprocess.run(
         command, cwd=ROOT, input=b"\n".join(bodies), stdout=subprocess.PIPE, check=True, timeout=seconds + GRACE_S
     )
-    return LoadReport.from_json(done.stdout)
+    report = LoadReport.from_json(done.stdout)
+    if not report.answers:
+        raise TransientError(f"{contender.name} on port {contender.port} answered nothing: {report.errors}")
+    return report
 
 
 def measured(name: str, read_cpu: Callable[[], Usage], load: Callable[[], LoadReport]) -> Round:

@@ -95,8 +95,12 @@ def _samples(contender: Contender) -> int:
 
 
 def _processes(settings: Settings) -> frozenset[int]:
-    database = [one.pid for one in psutil.process_iter() if "postgres" in one.name()]
-    return frozenset({*(process.pid for process in head.processes(settings)), *database})
+    """Riftline's: the cluster of this home, and its embedded PostgreSQL if it has one."""
+    found = {process.pid for process in head.processes(settings)}
+    pid_file = settings.postgres.data_dir / "postmaster.pid"
+    if not settings.postgres.url and pid_file.exists():
+        found |= cpu.family(psutil.Process(int(pid_file.read_text().split()[0])))
+    return frozenset(found)
 
 
 def measure(settings: Settings, plan: Plan) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -34,10 +35,10 @@ class Question:
 
 def parse_maps(text: str) -> tuple[int, int]:
     """``1-2`` or ``3`` as first and last map. Raises InvalidError."""
-    first, _, last = text.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
+    match = re.fullmatch(r"([1-9])(?:-([1-9]))?", text)
+    if not match:
         raise InvalidError(f"--maps {text!r} is no range of maps; give for example 1-2", "--maps")
-    return int(first), int(last or first)
+    return int(match[1]), int(match[2] or match[1])
 
 
 def ask(settings: Settings, question: Question) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -7,15 +7,12 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator
 
 from stores.domain.props import MAX_LINE, MAX_MAP, MAX_PLAYERS, MapRange, Position, PropRequest, PropType, Side
 
 if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
     from pydantic.config import JsonDict
-    from pydantic.json_schema import JsonSchemaValue
-    from pydantic_core import CoreSchema
 
 MAX_BATCH = 1000
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -113,11 +110,8 @@ class Prediction(BaseModel):
     warnings: list[str]
 
 
-class _JudgedAlone:
-    """Documents an item of a batch as a question and lets anything in, so that a bad one cannot spoil the others."""
-
-    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(PredictionRequest.__pydantic_core_schema__)
+# documented as a question, but anything is let in: a bad item must not spoil the others
+_Unjudged = Annotated[PredictionRequest, WrapValidator(lambda value, _: value)]
 
 
 class BatchRequest(BaseModel):
@@ -125,7 +119,7 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"requests": [EXAMPLE]}]})
 
-    requests: Annotated[list[Annotated[Any, _JudgedAlone()]], Field(min_length=1, max_length=MAX_BATCH)]
+    requests: Annotated[list[_Unjudged], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class Problem(BaseModel):

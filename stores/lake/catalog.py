@@ -68,7 +68,10 @@ class Lake:
     """An open catalog. Safe to open in every process; holds no lock between calls."""
 
     def __init__(self, settings: LakeSettings) -> None:
-        """Open the catalog, and make it if it is new. Raises TransientError while its database is down."""
+        """Open the catalog, and make it if it is new.
+
+        Raises TransientError while its database is down and InvalidError where it can never be.
+        """
         _make_local_folders(settings)
         self.warehouse = settings.warehouse
         self.catalog_kwargs: dict[str, str] = {
@@ -192,12 +195,18 @@ def _expression(where: RowFilter) -> BooleanExpression:
 
 
 def _make_local_folders(settings: LakeSettings) -> None:
-    for uri in (settings.catalog_uri, settings.warehouse):
-        parts = urlsplit(uri)
-        if parts.scheme.partition("+")[0] == "sqlite":  # sqlite:///relative.db, sqlite:////absolute.db
-            Path(parts.path.removeprefix("/")).parent.mkdir(parents=True, exist_ok=True)
-        elif parts.scheme == "file":
-            Path(parts.path).mkdir(parents=True, exist_ok=True)
+    catalog, warehouse = urlsplit(settings.catalog_uri), urlsplit(settings.warehouse)
+    folders = []
+    if catalog.scheme.partition("+")[0] == "sqlite":  # sqlite:///relative.db, sqlite:////absolute.db
+        folders.append(Path(catalog.path.removeprefix("/")).parent)
+    if warehouse.scheme == "file":
+        folders.append(Path(warehouse.path))
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"the lake's folder {folder} cannot be made: {error.strerror}; choose another by RIFTLINE_HOME"
+            raise InvalidError(reason, "RIFTLINE_HOME") from error
 
 
 def _open_catalog(kwargs: Mapping[str, str]) -> Catalog:

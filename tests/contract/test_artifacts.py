@@ -79,7 +79,9 @@ def test_a_missing_file_is_not_found(store: ArtifactStore, saved: StoredArtifact
         store.load(saved.path, saved.checksum)
 
 
-def test_a_path_outside_is_refused(store: ArtifactStore, saved: StoredArtifact, warehouse: Path, tmp_path: Path) -> None:
+def test_a_path_outside_is_refused(
+    store: ArtifactStore, saved: StoredArtifact, warehouse: Path, tmp_path: Path
+) -> None:
     """A true copy elsewhere is not loaded, whichever way it is named."""
     outside = tmp_path / "outside"
     Path(saved.path).rename(outside)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from stores.errors import (
     InvalidError,
     NotFoundError,
     OutcomeUnknownError,
-    RiftlineError,
     TransientError,
 )
 from stores.features.tables import ALL_TABLES
@@ -107,7 +108,6 @@ def _open_and_ensure(settings: LakeSettings, together: Any, outcomes: Any) -> No
 
 def test_ensure_is_safe_from_many_processes_at_once(settings: LakeSettings) -> None:
     """A new home is opened by six processes at the same moment; none fails and each table is there once."""
-    Lake.__module__  # noqa: B018 — imported before the fork, so that all start together
     fork = multiprocessing.get_context("fork")
     together, outcomes = fork.Barrier(6), fork.Queue()
     processes = [fork.Process(target=_open_and_ensure, args=(settings, together, outcomes)) for _ in range(6)]
@@ -128,7 +128,7 @@ def test_tables_are_made_as_declared(lake: Lake, table: LakeTable) -> None:
     """Columns, partitions with their transforms, and file sizes."""
     lake.ensure((table,))
     made = another_client(lake).load_table(table.identifier)
-    assert made.schema().column_names == list(table.schema.names)
+    assert [field.name for field in made.schema().fields] == list(table.schema.names)
     name_of = {field.field_id: field.name for field in made.schema().fields}
     spec = tuple((name_of[field.source_id], str(field.transform)) for field in made.spec().fields)
     assert spec == tuple((column, str(by)) for column, by in table.partitions)
@@ -209,7 +209,7 @@ def test_the_summary_is_what_was_committed(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("filled", [True, False])
-def test_clear_is_a_snapshot_with_properties(lake: Lake, filled: bool) -> None:  # noqa: FBT001 — a parameter
+def test_clear_is_a_snapshot_with_properties(lake: Lake, filled: bool) -> None:
     """Clearing tells what it was made from, also when there was nothing to clear."""
     if filled:
         append(lake, raw(("one", 1, None)))
@@ -249,12 +249,30 @@ def test_a_commit_without_an_answer_may_have_happened(lake: Lake, broken: Except
         raise broken
 
 
-def test_a_catalog_that_is_down_is_transient() -> None:
-    """A refused connection says where, and never the password."""
-    with pytest.raises(RiftlineError) as refused:
-        Lake(LakeSettings("sqlite:////proc/nowhere/catalog.db", "file:///tmp"))
-    assert isinstance(refused.value, TransientError)
-    assert "/proc/nowhere/catalog.db" in str(refused.value)
+def test_a_catalog_that_does_not_open_is_transient(tmp_path: Path) -> None:
+    """A database that refuses says where it should be."""
+    (tmp_path / "catalog.db").mkdir()
+    with pytest.raises(TransientError, match=f"{tmp_path}/catalog.db does not answer"):
+        Lake(LakeSettings(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}"))
+
+
+def test_a_catalog_that_breaks_while_open_is_transient(lake: Lake, settings: LakeSettings) -> None:
+    """A lake that was open says so too, and works again when the catalog is back."""
+    with closing(sqlite3.connect(settings.catalog_uri.removeprefix("sqlite:///"))) as database:
+        database.execute("ALTER TABLE iceberg_tables RENAME TO away")
+        with pytest.raises(TransientError, match="does not answer"):
+            lake.read(MATCH_ROWS)
+        database.execute("ALTER TABLE away RENAME TO iceberg_tables")
+    assert lake.read(MATCH_ROWS).num_rows == 0
+
+
+@pytest.mark.parametrize("below", ["catalog", "warehouse"])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, below: str) -> None:
+    """A file where the home should be is no folder, and the variable to change is named."""
+    (tmp_path / below).write_text("a file")
+    with pytest.raises(InvalidError, match=f"{tmp_path}/{below}") as refused:
+        Lake(LakeSettings(f"sqlite:///{tmp_path}/catalog/x/catalog.db", f"file://{tmp_path}/warehouse/x"))
+    assert refused.value.field == "RIFTLINE_HOME"
 
 
 def test_a_catalog_address_that_is_none_is_named() -> None:

@@ -147,7 +147,7 @@ def test_lone_surrogates(riftline: Riftline, where: str) -> None:
     answer = riftline.client.post("/predict/single", content=json.dumps(asked), headers=JSON)
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == PROBLEM
-    assert answer.json()["field"]
+    assert ("field" in answer.json()) == (where != "key")  # a key that is no text cannot be named
 
 
 BODIES = [
@@ -209,7 +209,7 @@ def test_content_types(riftline: Riftline) -> None:
 
 def test_unknown_versions(riftline: Riftline) -> None:
     """A version that is not served is refused by header and by path."""
-    for accept in ("application/vnd.riftline.v2+json", "application/vnd.riftline+json, */*"):
+    for accept in ("application/vnd.riftline.v2+json", "application/vnd.riftline.v1.1+json, */*"):
         answer = riftline.client.get("/models/status", headers={"Accept": accept})
         assert_problem(answer, 406, "unknown-version")
     for path in ("/v2/models/status", "/v0/predict/single", "/v999999999999999999999999/x"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 30
 PARAMS = BoostingParams(max_depth=3, eta=0.1, min_child_weight=1.0, subsample=1.0, colsample_bytree=1.0)
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0  # actors start within seconds; on a machine at work within a minute
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,9 +54,9 @@ def poisson_loss(means: NDArray[np.float64], y: NDArray[np.int64]) -> float:
     return float((means - y * np.log(means)).mean())
 
 
-def plain(rows: Labelled, params: BoostingParams) -> xgb.Booster:
+def plain(rows: Labelled, params: BoostingParams, rounds: int) -> xgb.Booster:
     """The same training without Ray."""
-    return xgb.train(params.xgboost(), xgb.DMatrix(rows.features, rows.counts), num_boost_round=ROUNDS)
+    return xgb.train(params.xgboost(), xgb.DMatrix(rows.features, rows.counts), num_boost_round=rounds)
 
 
 @pytest.mark.parametrize("actors", [1, 2])
@@ -66,7 +66,7 @@ def test_actors_train_what_xgboost_alone_trains(rows: Labelled, actors: int) -> 
     trained = train_rounds(rows, ROUNDS, PARAMS, on)
     assert trained.rounds == trained.trees.num_boosted_rounds() == ROUNDS
     ours = np.asarray(trained.trees.inplace_predict(rows.features), dtype=np.float64)
-    theirs = np.asarray(plain(rows, PARAMS).inplace_predict(rows.features), dtype=np.float64)
+    theirs = np.asarray(plain(rows, PARAMS, ROUNDS).inplace_predict(rows.features), dtype=np.float64)
     assert poisson_loss(ours, rows.counts) == pytest.approx(poisson_loss(theirs, rows.counts), abs=2e-3)
     assert float(np.abs(ours / theirs - 1.0).mean()) < (1e-6 if actors == 1 else 0.02)
 
@@ -133,24 +133,25 @@ class Killer(threading.Thread):
             time.sleep(0.02)
 
 
+@pytest.mark.timeout(600)  # xgboost-ray itself waits 10 s before it starts again
 def test_the_death_of_a_training_actor_costs_no_round() -> None:
     """One of two actors is killed while it trains: a new one goes on from the checkpoint, and the model is whole."""
     rng = np.random.default_rng(3)
-    large = counts_of(rng.normal(size=(60_000, 20)).astype(np.float32), rng)
+    large = counts_of(rng.normal(size=(40_000, 20)).astype(np.float32), rng)
     validation = counts_of(rng.normal(size=(5_000, 20)).astype(np.float32), rng)
-    long = replace(PARAMS, eta=0.01, max_depth=6, max_rounds=300, early_stopping_rounds=300)
-    killer = Killer(after_cpu_s=1.0)
+    long = replace(PARAMS, eta=0.01, max_depth=6, max_rounds=200, early_stopping_rounds=200)
+    killer = Killer(after_cpu_s=0.5)
     killer.start()
     trained = train_until_best(large, validation, long, BoostingCluster(actors=2, cpus_per_actor=1))
     killer.join()
     assert killer.killed is not None
     assert not psutil.pid_exists(killer.killed)
-    assert trained.trees.num_boosted_rounds() == trained.rounds > 250
+    assert trained.trees.num_boosted_rounds() == trained.rounds > 150
     told = float(trained.trees.eval(xgb.DMatrix(validation.features, validation.counts)).rsplit(":", 1)[1])
     assert trained.metrics["poisson_nloglik"] == pytest.approx(told, abs=1e-5)
-    undisturbed = train_rounds(large, trained.rounds, long, BoostingCluster(actors=1, cpus_per_actor=2))
+    undisturbed = plain(large, long, trained.rounds)
     losses = [
-        poisson_loss(np.asarray(one.trees.inplace_predict(validation.features)), validation.counts)
-        for one in (trained, undisturbed)
+        poisson_loss(np.asarray(trees.inplace_predict(validation.features)), validation.counts)
+        for trees in (trained.trees, undisturbed)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=5e-3)

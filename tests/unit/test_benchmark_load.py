@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import json
 import math
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +20,7 @@ from benchmarks.load import LOST, Bodies, Load, LoadReport, Recorder, Response, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+ROOT = Path(__file__).parents[2]
 WHOLE = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -145,6 +149,20 @@ async def test_nobody_listening_is_an_error_and_no_hang() -> None:
         pass
     report = await run(_load(port, connections=1), [b"1"])
     assert (report.answers, set(report.errors)) == (0, {"not connected"})
+
+
+async def test_the_command_sends_the_lines_of_its_input() -> None:
+    """The process of its own, on uvloop, sends each line as a body and prints a report that is read again."""
+    command = [sys.executable, "-m", "benchmarks.load", "POST", "/predict/single"]
+    bodies = b"\n".join(b"%d" % number for number in range(100_000))
+    async with _server(_echo) as (port, received):
+        process = await asyncio.create_subprocess_exec(
+            *command, "--port", str(port), "--seconds", "0.3", "--connections", "4", stdin=PIPE, stdout=PIPE, cwd=ROOT
+        )
+        printed, _ = await process.communicate(bodies)
+        report = LoadReport.from_json(printed)
+        assert report.answers > 4
+        assert {int(body) for body in received} == set(range(len(received)))
 
 
 def test_a_report_survives_its_json() -> None:

@@ -46,8 +46,8 @@ CONTEXT = markers(CONTEXT_FEATURES, 4000)
 
 def row(position: int) -> dict[str, float]:
     """The model's row of the markers, by name."""
-    snapshots = (np.array([list(one.values())]) for one in (PLAYER, TEAM, OPPONENT, CONTEXT))
-    made = assemble(*snapshots, np.array([position]), np.array([GAME_NUMBER]))
+    player, team, opponent, context = (np.array([list(one.values())]) for one in (PLAYER, TEAM, OPPONENT, CONTEXT))
+    made = assemble(player, team, opponent, context, np.array([position]), np.array([GAME_NUMBER]))
     return dict(zip(MODEL_FEATURES, made[0].tolist(), strict=True))
 
 
@@ -103,8 +103,8 @@ def test_one_row_has_the_bits_it_has_among_many(seed: int, rows: int) -> None:
     position = rng.integers(0, len(POSITIONS), rows)
     number = rng.integers(1, 6, rows)
     together = assemble(player, team, opponent, context, position, number)
-    columns = assemble(*map(np.asfortranarray, (player, team, opponent, context)), position, number)
-    assert columns.tobytes() == together.tobytes()
+    turned = [np.asfortranarray(one) for one in (player, team, opponent, context)]
+    assert assemble(turned[0], turned[1], turned[2], turned[3], position, number).tobytes() == together.tobytes()
     for at in range(rows):
         one = slice(at, at + 1)
         alone = assemble(player[one], team[one], opponent[one], context[one], position[one], number[one])
@@ -113,9 +113,9 @@ def test_one_row_has_the_bits_it_has_among_many(seed: int, rows: int) -> None:
 
 def test_no_rows_are_a_table_without_rows() -> None:
     """An empty batch keeps its columns."""
-    sizes = (PLAYER_FEATURES, TEAM_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES)
+    player, team, context = (np.empty((0, len(names))) for names in (PLAYER_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES))
     none = np.array([], dtype=np.int64)
-    made = assemble(*(np.empty((0, len(names))) for names in sizes), none, none)
+    made = assemble(player, team, team, context, none, none)
     assert made.shape == (0, len(MODEL_FEATURES))
     assert made.dtype == np.float32
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stores.features.decay import DecayedMeans
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 NAN = float("nan")
 
@@ -58,7 +63,9 @@ def test_without_games_every_horizon_is_the_prior() -> None:
 
 
 @given(arrays(np.float64, (12, 3), elements=st.floats(0, 50)), arrays(np.float64, 3, elements=st.floats(0, 50)))
-def test_a_mean_lies_between_what_was_seen_and_the_prior(games: np.ndarray, prior: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_mean_lies_between_what_was_seen_and_the_prior(
+    games: NDArray[np.float64], prior: NDArray[np.float64]
+) -> None:
     """Shrinking never leaves the range of games and prior, and does not change what is remembered."""
     means = DecayedMeans((4, 12), 3)
     for game in games:

@@ -104,7 +104,9 @@ def test_a_map_range_lies_in_a_series(first: int, last: int) -> None:
     assert refused.value.field == field
 
 
-@pytest.mark.parametrize(("first", "last", "field"), [(3, 2, "map_range"), (0, 1, "map_range.0"), (1, 6, "map_range.1")])
+@pytest.mark.parametrize(
+    ("first", "last", "field"), [(3, 2, "map_range"), (0, 1, "map_range.0"), (1, 6, "map_range.1")]
+)
 def test_a_wrong_map_range_names_its_end(first: int, last: int, field: str) -> None:
     """The examples of each kind of wrong range."""
     with pytest.raises(InvalidError) as refused:

@@ -193,7 +193,10 @@ def test_a_change_of_role_within_a_series_is_not_foreseen() -> None:
     for row in second:
         if row["player_id"] in {"x-mid", "x-top"}:
             row["position"] = "top" if row["position"] == "mid" else "mid"
-    rows = {(row["series_id"], row["player_id"]): row for row in taken(game("a1", "a", "x", "y", 0), second).players.to_pylist()}
+    rows = {
+        (row["series_id"], row["player_id"]): row
+        for row in taken(game("a1", "a", "x", "y", 0), second).players.to_pylist()
+    }
     assert rows["a", "x-mid"]["position_primary"] == "mid"
     assert rows[None, "x-mid"]["position_primary"] == "top"
 
@@ -201,7 +204,7 @@ def test_a_change_of_role_within_a_series_is_not_foreseen() -> None:
 def test_the_order_of_the_rows_does_not_matter() -> None:
     """The same games in any order give the same tables, bit for bit."""
     games = [
-        game(f"{series}{number}", series, *teams, 200 * at + 50 * number)
+        game(f"{series}{number}", series, teams[0], teams[1], 200 * at + 50 * number)
         for at, (series, teams) in enumerate({"a": "xy", "b": "yz", "c": "zx", "d": "xy"}.items())
         for number in range(3)
     ]
