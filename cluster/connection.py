@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def connected(settings: Settings) -> Iterator[None]:
     """Connect to the running cluster, quietly. Raises TransientError if there is none."""
-    for name in ("ray.data", "ray.serve", "ray.tune"):
+    for name in ("ray.data", "ray.serve", "ray.tune", "xgboost_ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Ray's lake writer replaces a table by deleting and appending in one commit; the first time nothing is deleted
     warnings.filterwarnings("ignore", message="Delete operation did not match any records")
+    warnings.filterwarnings("ignore", message=".*num_actors.*")  # xgboost-ray: one actor is what we ask for
     try:
         ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:

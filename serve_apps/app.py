@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 APP_NAME = "riftline"
 GATEWAY = "gateway"
+_CODE = ("actors", "serve_apps", "stores")  # what a replica runs
 
 
 class GatewayArgs(BaseModel):
@@ -48,5 +51,18 @@ def build(args: GatewayArgs) -> Application:
         health_check_period_s=5,
         graceful_shutdown_timeout_s=10,
     )(ingress)
-    application: Application = deployment.bind()
+    # Serve's own configuration path sets the version in this way; the public parameter was removed
+    application: Application = deployment.options(version=version_of(args), _internal=True).bind()
     return application
+
+
+def version_of(args: GatewayArgs) -> str:
+    """Changes when the code or the arguments do, and only then: Serve replaces the replicas of another version.
+
+    Without one, Serve makes up a new version at each deployment and replaces every replica.
+    """
+    digest = hashlib.sha256(args.model_dump_json().encode())
+    root = Path(__file__).parents[1]
+    for source in sorted(path for package in _CODE for path in (root / package).rglob("*.py")):
+        digest.update(f"{source.relative_to(root)}\0".encode() + source.read_bytes())
+    return digest.hexdigest()[:16]

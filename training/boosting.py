@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +10,6 @@ import xgboost_ray
 from training.xgboost_ray_tracker import modern_tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     import xgboost as xgb
     from numpy.typing import NDArray
@@ -55,7 +50,7 @@ class BoostingCluster:
     """How many training actors, with how many cores each; a dead one is restarted this often."""
 
     actors: int = 1  # the data of ten seasons fit one; more actors only pay off far beyond
-    cpus_per_actor: int = 2
+    cpus_per_actor: int = 1  # both props train at the same time; a second thread each would wait at every tree
     max_restarts: int = 2
 
 
@@ -97,7 +92,7 @@ def train_rounds(rows: Labelled, rounds: int, params: BoostingParams, on: Boosti
 
 
 def _train(rows: Labelled, params: BoostingParams, on: BoostingCluster, rounds: int, **extra: Any) -> xgb.Booster:
-    with modern_tracker(), _quiet():
+    with modern_tracker():
         trees: xgb.Booster = xgboost_ray.train(
             params.xgboost(),
             _matrix(rows),
@@ -113,11 +108,3 @@ def _train(rows: Labelled, params: BoostingParams, on: BoostingCluster, rounds: 
 
 def _matrix(rows: Labelled) -> xgboost_ray.RayDMatrix:
     return xgboost_ray.RayDMatrix(rows.features, rows.counts.astype("float32"))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """xgboost-ray warns of a single actor and prints a table; neither is news here."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.filterwarnings("ignore", message=".*num_actors.*")
-        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,19 +52,43 @@ def fit_model(
         raise InvalidError(f"{len(rows)} rows are too few to train on; {MIN_ROWS} are needed (about 200 games)")
     rows = rows.where(rows.started_at >= np.sort(rows.started_at)[int(len(rows) * WARM_UP_SHARE)])
     fit, validation = split_by_time(rows, VALIDATION_SHARE)
-    boosters: dict[PropType, xgb.Booster] = {}
-    of_props: dict[PropType, PropParameters] = {}
+    with ThreadPoolExecutor(len(PropType)) as at_once:  # a training mostly waits for its own actors
+        fits = list(at_once.map(lambda prop: _fit_prop(prop, (fit, validation, rows), params, on, progress), PropType))
     metrics: dict[str, float] = {"rows": len(rows), "rows_validation": len(validation)}
-    for prop in PropType:
-        progress(f"{prop}: choosing the number of trees")
-        chosen = train_until_best(_labelled(fit, prop), _labelled(validation, prop), params, on)
-        means = np.asarray(chosen.trees.inplace_predict(validation.features), dtype=np.float64)
-        of_props[prop] = fit_parameters(validation, prop, means)
-        progress(f"{prop}: training {chosen.rounds} trees on all games")
-        boosters[prop] = train_rounds(_labelled(rows, prop), chosen.rounds, params, on).trees
-        metrics[f"{prop}_rounds"] = chosen.rounds
-        metrics[f"{prop}_validation_poisson_nloglik"] = chosen.metrics["poisson_nloglik"]
-    return FittedModel(PropEnsemble(boosters, ModelParameters(of_props, map_continuation(rows))), metrics)
+    for of_prop in fits:
+        metrics |= of_prop.metrics
+    parameters = ModelParameters({one.prop: one.parameters for one in fits}, map_continuation(rows))
+    return FittedModel(PropEnsemble({one.prop: one.trees for one in fits}, parameters), metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class _FittedProp:
+    prop: PropType
+    trees: xgb.Booster
+    parameters: PropParameters
+    metrics: dict[str, float]
+
+
+def _fit_prop(
+    prop: PropType,
+    parts: tuple[TrainingSet, TrainingSet, TrainingSet],
+    params: BoostingParams,
+    on: BoostingCluster,
+    progress: Callable[[str], None],
+) -> _FittedProp:
+    """Choose on the older and the newer part, then train on all of it."""
+    fit, validation, rows = parts
+    progress(f"{prop}: choosing the number of trees")
+    chosen = train_until_best(_labelled(fit, prop), _labelled(validation, prop), params, on)
+    means = np.asarray(chosen.trees.inplace_predict(validation.features), dtype=np.float64)
+    parameters = fit_parameters(validation, prop, means)
+    progress(f"{prop}: training {chosen.rounds} trees on all games")
+    trees = train_rounds(_labelled(rows, prop), chosen.rounds, params, on).trees
+    metrics = {
+        f"{prop}_rounds": float(chosen.rounds),
+        f"{prop}_validation_poisson_nloglik": chosen.metrics["poisson_nloglik"],
+    }
+    return _FittedProp(prop, trees, parameters, metrics)
 
 
 def split_by_time(rows: TrainingSet, newest_share: float) -> tuple[TrainingSet, TrainingSet]:

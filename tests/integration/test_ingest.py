@@ -42,7 +42,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def _ingest(lake: Lake, location: Path | str) -> IngestReport:
-    return ingest(lake, str(location), NOW, lambda step, done, of, /: None)
+    return ingest(lake, str(location), NOW, lambda *_: None)
 
 
 def _snapshots(lake: Lake) -> dict[str, int | None]:
