@@ -27,6 +27,8 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
     return {
         "RIFTLINE_HOME": str(settings.home),
         "RAY_AUTH_MODE": "token",
+        # Ray would run its workers, the gateway among them, at nice 15: any other program would delay every answer
+        "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
