@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import ray
 import ray.data
+from ray.exceptions import RayError
 
 from actors.names import NAMESPACE
 from cluster.head import head_address
-from stores.errors import TransientError
+from stores.errors import RiftlineError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,5 +38,9 @@ def connected(settings: Settings) -> Iterator[None]:
     context.print_on_execution_start = False
     try:
         yield
+    except RiftlineError:  # Ray raises a task's error as one that is both
+        raise
+    except RayError as error:
+        raise TransientError(f"the cluster failed in the middle: {str(error)[-1000:]}") from error
     finally:
         ray.shutdown()

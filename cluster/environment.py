@@ -37,6 +37,8 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(settings.cluster.haproxy_metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(settings.cluster.haproxy_stats_port),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(settings.cluster.fallback_http_port),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(settings.cluster.fallback_grpc_port),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),

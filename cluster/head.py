@@ -16,6 +16,7 @@ import psutil
 
 from cluster.environment import MARK, cluster_mark, marked_environment
 from stores.errors import InvalidError, TransientError
+from stores.settings import PORT_VARIABLES
 
 if TYPE_CHECKING:
     from stores.settings import Settings
@@ -94,14 +95,7 @@ def _alive(found: list[psutil.Process]) -> list[psutil.Process]:
 
 def wanted_ports(settings: Settings) -> dict[str, int]:
     """Every port that the cluster listens on, by the variable that changes it."""
-    ours = settings.cluster
-    return {
-        "RIFTLINE_HTTP_PORT": ours.http_port,
-        "RIFTLINE_DASHBOARD_PORT": ours.dashboard_port,
-        "RIFTLINE_GCS_PORT": ours.gcs_port,
-        "RIFTLINE_HAPROXY_METRICS_PORT": ours.haproxy_metrics_port,
-        "RIFTLINE_HAPROXY_STATS_PORT": ours.haproxy_stats_port,
-    }
+    return {variable: getattr(settings.cluster, field) for variable, field in PORT_VARIABLES.items()}
 
 
 def _check_ports(settings: Settings) -> None:

@@ -42,9 +42,22 @@ class ClusterSettings:
     gcs_port: int = 6380
     haproxy_metrics_port: int = 9123  # 9101, the default, is often taken, and then the ingress dies silently
     haproxy_stats_port: int = 8405
+    fallback_http_port: int = 8505  # Serve's own proxy behind HAProxy; two clusters on one port answer for each other
+    fallback_grpc_port: int = 9505
     min_cpus: int = 4  # logical; the pipeline is mostly waiting, and two cores must hold shards, gateway and a job
     feature_shards: int = 2
     gateway_replicas: int = 1
+
+
+PORT_VARIABLES = {
+    "RIFTLINE_HTTP_PORT": "http_port",
+    "RIFTLINE_DASHBOARD_PORT": "dashboard_port",
+    "RIFTLINE_GCS_PORT": "gcs_port",
+    "RIFTLINE_HAPROXY_METRICS_PORT": "haproxy_metrics_port",
+    "RIFTLINE_HAPROXY_STATS_PORT": "haproxy_stats_port",
+    "RIFTLINE_FALLBACK_HTTP_PORT": "fallback_http_port",
+    "RIFTLINE_FALLBACK_GRPC_PORT": "fallback_grpc_port",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +84,7 @@ class Settings:
             ),
             cluster=ClusterSettings(
                 http_host=env.get("RIFTLINE_HTTP_HOST", defaults.http_host),
-                http_port=_port(env, "RIFTLINE_HTTP_PORT", defaults.http_port),
-                dashboard_port=_port(env, "RIFTLINE_DASHBOARD_PORT", defaults.dashboard_port),
-                gcs_port=_port(env, "RIFTLINE_GCS_PORT", defaults.gcs_port),
-                haproxy_metrics_port=_port(env, "RIFTLINE_HAPROXY_METRICS_PORT", defaults.haproxy_metrics_port),
-                haproxy_stats_port=_port(env, "RIFTLINE_HAPROXY_STATS_PORT", defaults.haproxy_stats_port),
+                **{field: _port(env, variable, getattr(defaults, field)) for variable, field in PORT_VARIABLES.items()},
                 feature_shards=_count(env, "RIFTLINE_FEATURE_SHARDS", defaults.feature_shards),
                 gateway_replicas=_count(env, "RIFTLINE_GATEWAY_REPLICAS", defaults.gateway_replicas),
             ),

@@ -21,7 +21,7 @@ import pytest
 from cluster import head
 from pipelines.season import write_season
 from stores.postgres import embedded
-from stores.settings import Settings
+from stores.settings import PORT_VARIABLES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 
 GAMES = 400  # enough for every tier of evidence, few enough to be trained on in seconds
 COMMAND_TIMEOUT_S = 420.0
-PORTS = (
-    "RIFTLINE_HTTP_PORT",
-    "RIFTLINE_DASHBOARD_PORT",
-    "RIFTLINE_GCS_PORT",
-    "RIFTLINE_HAPROXY_METRICS_PORT",
-    "RIFTLINE_HAPROXY_STATS_PORT",
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",  # bound with SO_REUSEPORT: two clusters would answer each other's requests
-    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -173,7 +164,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def riftline(home: Path) -> Iterator[Riftline]:
     """A running Riftline with a small simulated season; afterwards none of its processes is left."""
-    ports = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
+    ports = {name: str(port) for name, port in zip(PORT_VARIABLES, free_ports(len(PORT_VARIABLES)), strict=True)}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RIFTLINE_", "RAY_"))}
     env = {**inherited, **ports, "RIFTLINE_HOME": str(home / "h")}
     settings = Settings.from_env(env)

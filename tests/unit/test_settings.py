@@ -18,6 +18,8 @@ PORTS = {
     "RIFTLINE_GCS_PORT": "gcs_port",
     "RIFTLINE_HAPROXY_METRICS_PORT": "haproxy_metrics_port",
     "RIFTLINE_HAPROXY_STATS_PORT": "haproxy_stats_port",
+    "RIFTLINE_FALLBACK_HTTP_PORT": "fallback_http_port",
+    "RIFTLINE_FALLBACK_GRPC_PORT": "fallback_grpc_port",
 }
 COUNTS = {"RIFTLINE_FEATURE_SHARDS": "feature_shards", "RIFTLINE_GATEWAY_REPLICAS": "gateway_replicas"}
 
