@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 — typer reads the annotations
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003
@@ -75,8 +76,13 @@ def up(data: Data = None, json: Json = False) -> None:
     """Bring everything up: stores, cluster, data, model, service. Run it again at any time; it resumes."""
     with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
         settings = _settings()
-        from cluster import local  # noqa: PLC0415 — Ray reads the environment when it is imported
+        from cluster import head  # noqa: PLC0415 — Ray reads the environment when it is imported
 
+        with ThreadPoolExecutor(1) as beside:  # the head takes as long to start as its libraries take to load here
+            starting = beside.submit(head.start, settings)
+            from cluster import local  # noqa: PLC0415
+
+            starting.result()
         local.up(settings, data, steps)
     api = f"http://{settings.cluster.http_host}:{settings.cluster.http_port}"
     places = {

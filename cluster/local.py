@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from cluster import head
 from cluster.connection import connected
 from cluster.database import released_model, start_database
-from pipelines.ingest import ingest
+from pipelines.ingest import ingest, refresh
 from pipelines.season import write_season
 from stores.clock import utc_now
 from stores.features.tables import ALL_TABLES, PLAYER_SNAPSHOTS
 from stores.lake.catalog import Lake
+from stores.lake.tables import MATCH_ROWS
 from training.retrain import retrain
 
 if TYPE_CHECKING:
@@ -39,23 +41,26 @@ def up(settings: Settings, data: str | None, steps: Steps) -> None:
     from cluster import serving  # noqa: PLC0415 — Serve reads the environment when it is imported
     from cluster.shards import start_shards  # noqa: PLC0415
 
-    settings.home.mkdir(parents=True, exist_ok=True)
     steps.begin("PostgreSQL")
     database_url = start_database(settings)
     steps.begin("Ray cluster")
     head.start(settings)
-    with connected(settings):
+    with connected(settings), ThreadPoolExecutor(1) as background:
         lake = Lake(settings.lake)
         lake.ensure(ALL_TABLES)
-        if data or lake.snapshot_id(PLAYER_SNAPSHOTS) is None:
-            steps.begin("data")
+        start_shards(settings)
+        # comes up beside data and model; until they are there it says that it is not ready
+        deployed = background.submit(serving.deploy, settings, database_url)
+        steps.begin("data")
+        if data or lake.snapshot_id(MATCH_ROWS) is None:
             bring_in(settings, data, steps)
+        else:  # an interrupted run, or code with other rules or features
+            refresh(lake, steps.detail)
         if needs_model(lake, database_url):
             steps.begin("model")
             retrain(settings, database_url, utc_now(), steps.detail)
         steps.begin("service")
-        start_shards(settings)
-        serving.deploy(settings, database_url)
+        deployed.result()
         serving.wait_until_ready(settings)
 
 

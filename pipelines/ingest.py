@@ -54,10 +54,16 @@ def ingest(lake: Lake, location: str, now: datetime, progress: Progress) -> Inge
     if all(file.outcome is FileOutcome.FAILED for file in files):
         reasons = "\n".join(f"  {file.source}: {file.error}" for file in files)
         raise InvalidError(f"none of the {len(files)} files could be read, the lake is unchanged:\n{reasons}", "--data")
+    silver, gold = refresh(lake, progress)
+    return IngestReport(tuple(files), silver, gold)
+
+
+def refresh(lake: Lake, progress: Progress) -> tuple[SilverReport, GoldReport]:
+    """Make silver and gold again from what lies below, where that or the rules have changed. Raises NotFoundError."""
     progress("cleaning and resolving", 0, 1)
     silver = refresh_silver(lake)
     progress("cleaning and resolving", 1, 1)
     progress("computing features", 0, 1)
     gold = refresh_gold(lake)
     progress("computing features", 1, 1)
-    return IngestReport(tuple(files), silver, gold)
+    return silver, gold
