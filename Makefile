@@ -30,8 +30,8 @@ demo: install ## From match files to a served prediction (RIFTLINE_DATA=PATH for
 	$(BIN)/riftline up
 	$(BIN)/riftline predict
 
-stop: install ## Stop what `make demo` left running
-	$(BIN)/riftline down
+stop: ## Stop what `make demo` left running
+	@if [ -x $(BIN)/riftline ]; then $(BIN)/riftline down; fi
 
 check: install ## Formatting, lint, types and the import picture
 	$(BIN)/ruff format --check .

@@ -6,6 +6,11 @@ NAMESPACE = "riftline"
 _SHARD = "feature-shard"
 
 
-def shard_names(count: int) -> tuple[str, ...]:
-    """The names of all feature shards, counted from 0."""
-    return tuple(f"{_SHARD}-{index}" for index in range(count))
+def shard_names(count: int, code_version: str) -> tuple[str, ...]:
+    """The names of all feature shards. Ring size and code are part of them: shards of another ring are other actors."""
+    return tuple(f"{_SHARD}-{index}-of-{count}-{code_version[:8]}" for index in range(count))
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether an actor of this name is a feature shard, of whatever ring."""
+    return name.startswith(f"{_SHARD}-")

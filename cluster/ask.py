@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
+from rich.markup import escape
 
 from cluster.show import people, print_table
 from stores.errors import InvalidError, TransientError
@@ -46,7 +47,9 @@ def ask(settings: Settings, question: Question) -> tuple[dict[str, Any], dict[st
 
     Raises InvalidError with the service's own words, TransientError if it does not answer.
     """
-    base = f"http://{settings.cluster.http_host}:{settings.cluster.http_port}"
+    if len(question.players) > 1 and question.line is None:
+        raise InvalidError("several players need a --line: the fairest line is only known for one", "--line")
+    base = settings.cluster.base_url
     with httpx.Client(base_url=base, timeout=10) as client:
         players = list(question.players) or [_call(client, "GET", "/players", params={"limit": 1})[0]["name"]]
         first, last = question.maps
@@ -73,7 +76,9 @@ def show(request: Mapping[str, Any], answer: Mapping[str, Any], curve: Mapping[s
     """The answer in words, and the curve around the line."""
     who = " + ".join(request["player_names"])
     first, last = request["map_range"]
-    people.print(f"\n[bold]{who}[/]: {request['prop_type']} on maps {first} to {last}, line {request['prop_value']}")
+    people.print(
+        f"\n[bold]{escape(who)}[/]: {request['prop_type']} on maps {first} to {last}, line {request['prop_value']}"
+    )
     low, high = answer["confidence_interval"]
     people.print(
         f"[bold]{answer['prediction']}[/] with {answer['confidence']:.1f}%"
@@ -83,12 +88,12 @@ def show(request: Mapping[str, Any], answer: Mapping[str, Any], curve: Mapping[s
     people.print(f"evidence tier {answer['data_tier']}: {answer['data_tier_meaning']}")
     people.print(f"model {answer['model_version']}, features {answer['feature_version']}, id {answer['prediction_id']}")
     for warning in answer["warnings"]:
-        people.print(f"[yellow]note:[/] {warning}")
+        people.print(f"[yellow]note:[/] {escape(warning)}")
     rows = list(zip(curve["prop_values"], curve["over_probabilities"], curve["predictions"], strict=True))
     nearest = min(range(len(rows)), key=lambda index: abs(rows[index][0] - request["prop_value"]))
     start = max(0, min(nearest - SHOWN_LINES // 2, len(rows) - SHOWN_LINES))
     print_table(
-        f"curve of {curve['player_name']}",
+        escape(f"curve of {curve['player_name']}"),
         ("line", "over", "", "call"),
         [
             (f"{line:.1f}", f"{over:.1f}%", "█" * round(over / 5), call)
@@ -111,6 +116,8 @@ def _call(client: httpx.Client, method: str, path: str, **more: Any) -> Any:
     if answer.status_code >= 500:
         raise TransientError(answer.text[:500])
     if answer.status_code >= 400:
+        if not answer.headers["content-type"].endswith("json"):  # of the ingress, not of the service
+            raise InvalidError(f"{method} {path} was refused with {answer.status_code}")
         problem = answer.json()
         raise InvalidError(problem.get("detail", answer.text), problem.get("field", ""))
     return answer.json()

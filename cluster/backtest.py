@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -10,7 +11,9 @@ import pyarrow.parquet as pq
 from cluster import head
 from cluster.connection import connected
 from pipelines.ingest import ingest
+from pipelines.sources import discover
 from stores.clock import utc_now
+from stores.errors import InvalidError
 from stores.lake.catalog import Lake
 from stores.settings import LakeSettings
 from training.boosting import BoostingCluster, BoostingParams
@@ -19,7 +22,6 @@ from training.retrain import read_training_set
 
 if TYPE_CHECKING:
     from datetime import date
-    from pathlib import Path
 
     from cluster.local import Steps
     from stores.settings import Settings
@@ -29,7 +31,8 @@ def back_test(settings: Settings, data: str | None, since: date, until: date, st
     """Train before ``since``, score [since, until).
 
     With ``data`` the files go into a lake of their own under ``evaluations/``, kept so that the next back-test of the
-    same location starts from it. A cluster is started for the run if none is running, and stopped again.
+    same bytes starts from it. A cluster is started for the run if none is running, and stopped again. Raises
+    InvalidError if one of the files cannot be read: scores of a part would pass for scores of the whole.
     """
     steps.begin("Ray cluster")
     started = head.start(settings)
@@ -38,7 +41,9 @@ def back_test(settings: Settings, data: str | None, since: date, until: date, st
             lake = _lake(settings, data)
             if data:
                 steps.begin("data")
-                ingest(lake, data, utc_now(), steps.detail)
+                report = ingest(lake, data, utc_now(), steps.detail)
+                if report.failed:
+                    raise InvalidError(f"{report.failed[0].source}: {report.failed[0].error}", "--data")
             steps.begin("back-test")
             rows, _ = read_training_set(lake)
             return evaluate(rows, since, until, BoostingParams(), BoostingCluster(), steps.detail)
@@ -50,8 +55,17 @@ def back_test(settings: Settings, data: str | None, since: date, until: date, st
 def _lake(settings: Settings, data: str | None) -> Lake:
     if data is None:
         return Lake(settings.lake)
-    folder = settings.home / "evaluations" / hashlib.sha256(data.encode()).hexdigest()[:12]
+    folder = settings.home / "evaluations" / _fingerprint(data)
     return Lake(LakeSettings(catalog_uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse"))
+
+
+def _fingerprint(data: str) -> str:
+    """Tells the bytes of all files at a location from any others; a URL stands for itself."""
+    digest = hashlib.sha256()
+    for source in discover(data):
+        path = Path(source)
+        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else source.encode()).digest())
+    return digest.hexdigest()[:16]
 
 
 def write_predictions(report: Evaluation, path: Path) -> None:

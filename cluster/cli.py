@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from cluster import environment
 from cluster.show import ProgressSteps, errors, people, print_json, print_table
@@ -51,18 +52,14 @@ def _errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except (InvalidError, NotFoundError) as error:
-        errors.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(WRONG_INPUT) from None
     except TransientError as error:
-        errors.print(f"[bold red]not ready:[/] {_escaped(error)}", highlight=False)
+        errors.print(f"[bold red]not ready:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(NOT_READY) from None
     except RiftlineError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from None
-
-
-def _escaped(error: Exception) -> str:
-    return str(error).replace("[", r"\[")
 
 
 def _settings() -> Settings:
@@ -83,16 +80,23 @@ def up(data: Data = None, json: Json = False) -> None:
             from cluster import local  # noqa: PLC0415
 
             starting.result()
-        local.up(settings, data, steps)
-    api = f"http://{settings.cluster.http_host}:{settings.cluster.http_port}"
+        report = local.up(settings, data, steps)
     places = {
-        "api": api,
-        "docs": f"{api}/docs",
+        "api": settings.cluster.base_url,
+        "docs": f"{settings.cluster.base_url}/docs",
         "dashboard": f"http://127.0.0.1:{settings.cluster.dashboard_port}",
     }
     if json:
-        print_json(places)
-        return
+        print_json({**places, "ingest": report.to_json() if report else None})
+    else:
+        if report:
+            _show_ingest(report)
+        _show_places(places)
+    if report and report.failed:
+        raise typer.Exit(IN_PART)
+
+
+def _show_places(places: dict[str, str]) -> None:
     people.print(f"\nRiftline is running.\n  API        {places['api']}\n  Docs page  {places['docs']}")
     people.print(f"  Dashboard  {places['dashboard']} (its token: `ray get-auth-token`)")
     people.print("  Stop       make stop (or `riftline down`)\n")
@@ -142,19 +146,22 @@ def ingest(data: Data = None, json: Json = False) -> None:
         settings = _settings()
         from cluster import local  # noqa: PLC0415
         from cluster.connection import connected  # noqa: PLC0415
+        from stores.lake.catalog import Lake  # noqa: PLC0415
 
         with connected(settings):
-            report = local.bring_in(settings, data, steps)
+            report = local.bring_in(settings, Lake(settings.lake), data, steps)
     if json:
-        print_json(report.to_json())
-    else:
+        print_json(report.to_json() if report else {"refreshed": True})
+    elif report:
         _show_ingest(report)
-    if report.failed:
+    else:
+        people.print("No files were given: the features were refreshed from what the lake holds.")
+    if report and report.failed:
         raise typer.Exit(IN_PART)
 
 
 def _show_ingest(report: IngestReport) -> None:
-    rows = [(file.source, str(file.outcome), file.layout, file.rows) for file in report.files]
+    rows = [(escape(file.source), str(file.outcome), file.layout, file.rows) for file in report.files]
     print_table("files", ("file", "outcome", "layout", "rows"), rows)
     counts = report.silver.counts
     people.print(
@@ -163,7 +170,7 @@ def _show_ingest(report: IngestReport) -> None:
         f"{counts.quarantined + report.silver.rejected} quarantined"
     )
     for file in report.failed:
-        errors.print(f"[bold red]failed:[/] {file.source}: {file.error}", highlight=False)
+        errors.print(f"[bold red]failed:[/] {escape(file.source)}: {escape(file.error)}", highlight=False)
 
 
 @app.command(epilog="Examples: riftline train · riftline train --json")
@@ -202,6 +209,9 @@ def evaluate(
     to_stdout = str(json) == "-"
     with _errors_as_exit_codes(), ProgressSteps(quiet=to_stdout) as steps:
         settings = _settings()
+        for path in (None if to_stdout else json, predictions):
+            if path and not path.absolute().parent.is_dir():
+                raise InvalidError(f"the folder of {path} does not exist; make it first")
         from cluster.backtest import back_test, write_predictions  # noqa: PLC0415
 
         report = back_test(settings, data, since.date(), until.date(), steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,9 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
 
 def marked_environment(settings: Settings) -> dict[str, str]:
     """The environment of the head: all that it starts inherits the mark, a driver and the database do not bear it."""
-    return {**os.environ, **cluster_environment(settings), MARK: cluster_mark(settings)}
+    # a submitted job says `python`, and means the one that has Riftline
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, **cluster_environment(settings), "PATH": path, MARK: cluster_mark(settings)}
 
 
 def enter(settings: Settings) -> None:

@@ -33,13 +33,13 @@ class Steps(Protocol):
         """What the step does now."""
 
 
-def up(settings: Settings, data: str | None, steps: Steps) -> None:
+def up(settings: Settings, data: str | None, steps: Steps) -> IngestReport | None:
     """Bring everything up: stores, cluster, data (the simulated season if the lake is empty), model, service.
 
-    ``data`` is ingested whether or not the lake holds something; a known file changes nothing.
+    ``data`` is ingested whether or not the lake holds something; a known file changes nothing. Returns what came in.
     """
     from cluster import serving  # noqa: PLC0415 — Serve reads the environment when it is imported
-    from cluster.shards import start_shards  # noqa: PLC0415
+    from cluster.shards import retire_other_shards, start_shards  # noqa: PLC0415
 
     steps.begin("PostgreSQL")
     database_url = start_database(settings)
@@ -49,27 +49,37 @@ def up(settings: Settings, data: str | None, steps: Steps) -> None:
         lake = Lake(settings.lake)
         lake.ensure(ALL_TABLES)
         start_shards(settings)
-        # comes up beside data and model; until they are there it says that it is not ready
-        deployed = background.submit(serving.deploy, settings, database_url)
+        # Where nothing serves yet, the service comes up beside data and model and says meanwhile that it is not ready.
+        # A service that answers is only replaced when what it will need is there.
+        early = None if serving.is_ready(settings) else background.submit(serving.deploy, settings, database_url)
         steps.begin("data")
-        if data or lake.snapshot_id(MATCH_ROWS) is None:
-            bring_in(settings, data, steps)
-        else:  # an interrupted run, or code with other rules or features
-            refresh(lake, steps.detail)
+        report = bring_in(settings, lake, data, steps)
         if needs_model(lake, database_url):
             steps.begin("model")
             retrain(settings, database_url, utc_now(), steps.detail)
         steps.begin("service")
-        deployed.result()
+        if early:
+            early.result()
+        else:
+            serving.deploy(settings, database_url)
         serving.wait_until_ready(settings)
+        retire_other_shards(settings)
+    return report
 
 
-def bring_in(settings: Settings, data: str | None, steps: Steps) -> IngestReport:
-    """Ingest match files, by default those of the simulated season."""
+def bring_in(settings: Settings, lake: Lake, data: str | None, steps: Steps) -> IngestReport | None:
+    """Ingest match files. Without any, an empty lake gets the simulated season and any other is only refreshed.
+
+    Refreshing mends an interrupted run, and applies code with other rules or features; it returns no report.
+    """
+    lake.ensure(ALL_TABLES)
+    if data is None and lake.snapshot_id(MATCH_ROWS) is not None:
+        refresh(lake, steps.detail)
+        return None
     if data is None:
         steps.detail("simulating a season")
         data = str(simulated_season(settings))
-    return ingest(Lake(settings.lake), data, utc_now(), steps.detail)
+    return ingest(lake, data, utc_now(), steps.detail)
 
 
 def simulated_season(settings: Settings) -> Path:

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 READY_TIMEOUT_S = 90.0
 
 
-def base_url(settings: Settings) -> str:
-    """Where the API listens."""
-    return f"http://{settings.cluster.http_host}:{settings.cluster.http_port}"
-
-
 def deploy(settings: Settings, database_url: str) -> None:
     """Deploy the gateway; the same configuration again changes nothing. Returns when its replicas run."""
     ours = settings.cluster
@@ -37,13 +32,21 @@ def deploy(settings: Settings, database_url: str) -> None:
     serve.run(build(args), name=APP_NAME, route_prefix="/")
 
 
+def is_ready(settings: Settings) -> bool:
+    """Whether the service answers that it is ready, right now."""
+    try:
+        return httpx.get(f"{settings.cluster.base_url}/ready", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def wait_until_ready(settings: Settings) -> None:
     """Wait until the service says that model, features and database are there. Raises TransientError if not."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     said = "the ingress does not answer"
     while time.monotonic() < deadline:
         try:
-            answer = httpx.get(f"{base_url(settings)}/ready", timeout=5)
+            answer = httpx.get(f"{settings.cluster.base_url}/ready", timeout=5)
             if answer.status_code == 200:
                 return
             said = answer.text

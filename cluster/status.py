@@ -31,7 +31,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
 
 def _service(settings: Settings) -> str:
     try:
-        answer = httpx.get(f"http://{settings.cluster.http_host}:{settings.cluster.http_port}/ready", timeout=5)
+        answer = httpx.get(f"{settings.cluster.base_url}/ready", timeout=5)
         return str(answer.json()["status"])
     except (httpx.HTTPError, ValueError, KeyError):
         return "stopped"

@@ -8,6 +8,8 @@ import ray
 import ray.data
 
 from pipelines.reading import FileOutcome, FileReport, read_into_rows
+from pipelines.season.export import is_simulated
+from stores.lake.catalog import OneOf
 from stores.lake.tables import MATCH_ROWS
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ def add_to_bronze(
         with lake.committing(MATCH_ROWS):
             ray.data.from_arrow_refs(blocks).write_iceberg(MATCH_ROWS.identifier, catalog_kwargs=lake.catalog_kwargs)
     return reports
+
+
+def forget_simulated(lake: Lake) -> None:
+    """Remove the rows of simulated seasons, in one commit."""
+    sources = set(lake.read(MATCH_ROWS, columns=("source",))["source"].to_pylist())
+    simulated = tuple(sorted(source for source in sources if is_simulated(source)))
+    if simulated:
+        lake.delete(MATCH_ROWS, OneOf("source", simulated))
 
 
 def _once(read: list[tuple[FileReport, Any]]) -> tuple[list[FileReport], list[Any]]:

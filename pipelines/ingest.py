@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.bronze import add_to_bronze
+from pipelines.bronze import add_to_bronze, forget_simulated
 from pipelines.gold import GoldReport, refresh_gold
 from pipelines.reading import FileOutcome, FileReport
+from pipelines.season.export import is_simulated
 from pipelines.silver import SilverReport, refresh_silver
 from pipelines.sources import discover
 from stores.errors import InvalidError
@@ -46,7 +47,8 @@ class IngestReport:
 def ingest(lake: Lake, location: str, now: datetime, progress: Progress) -> IngestReport:
     """Bring the match files of a location into the lake, and refresh what is made from them.
 
-    Raises InvalidError if there is no file or none can be read; then the lake is unchanged.
+    Real files take the place of the simulated season: a model never learns from both. Raises InvalidError if there is
+    no file or none can be read; then the lake is unchanged.
     """
     sources = discover(location)
     lake.ensure(ALL_TABLES)
@@ -54,6 +56,8 @@ def ingest(lake: Lake, location: str, now: datetime, progress: Progress) -> Inge
     if all(file.outcome is FileOutcome.FAILED for file in files):
         reasons = "\n".join(f"  {file.source}: {file.error}" for file in files)
         raise InvalidError(f"none of the {len(files)} files could be read, the lake is unchanged:\n{reasons}", "--data")
+    if any(file.outcome is FileOutcome.INGESTED and not is_simulated(file.source) for file in files):
+        forget_simulated(lake)
     silver, gold = refresh(lake, progress)
     return IngestReport(tuple(files), silver, gold)
 

@@ -51,6 +51,9 @@ def read_into_rows(source: str, known: frozenset[str], now: datetime) -> tuple[F
         rows = bronze_rows(raw, now)
     except (RiftlineError, OSError) as error:
         return FileReport(display_name(source), FileOutcome.FAILED, error=str(error)), nothing
+    except Exception as error:  # noqa: BLE001 — a reader's own fault must not take the other files down
+        said = f"{type(error).__name__}: {error}"
+        return FileReport(display_name(source), FileOutcome.FAILED, error=said), nothing
     return FileReport(raw.source, FileOutcome.INGESTED, raw.layout, raw.sha256, rows.num_rows), rows
 
 

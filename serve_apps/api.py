@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from serve_apps import problems, wire
 from serve_apps.guards import RequestGuard
 from serve_apps.service import Caller, PredictionService
-from serve_apps.state import ServingState, checks
+from serve_apps.state import OK, ServingState, checks
 from stores.clock import utc_now
 from stores.domain.props import MAX_LINE, MapRange, PropRequest, PropType
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from serve_apps.state import FeatureFeed
+    from stores.domain.predictions import PredictionRecord
     from stores.postgres.pool import Pool
 
 DAY_S = 86_400.0
 MAX_CURVE_LINES = 401
 MAX_FOUND = 200
+_log = logging.getLogger(__name__)
 _PROBLEM: dict[str, Any] = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 _READ_PROBLEMS = (404, 406, 422, 500, 503)
 _WRITE_PROBLEMS = (*_READ_PROBLEMS, 400, 413, 415)
@@ -71,12 +73,11 @@ def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, settings.pool_size)
         state = ServingState(ModelRegistry(pool), ArtifactStore(settings.warehouse), feed)
-        store = PredictionStore(pool)
+        store = AnswerStore(pool)
         api.state.service = PredictionService(state, store, utc_now)
         api.state.store = store
-        with contextlib.suppress(RiftlineError):  # `ready` tells; the loop goes on trying
-            await state.refresh()
-        tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(_keep_partitions(pool))]
+        await state.refresh()
+        tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(keep_partitions(pool))]
         try:
             yield
         finally:
@@ -96,11 +97,24 @@ def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
     return api
 
 
-async def _keep_partitions(pool: Pool) -> None:
+class AnswerStore(PredictionStore):
+    """The store of what the API answers. A row that it refuses is our mistake: the question was judged before."""
+
+    async def record(self, record: PredictionRecord) -> None:
+        """As the store does, but raise a bare RiftlineError, a 500, where it raises InvalidError, the client's 422."""
+        try:
+            await super().record(record)
+        except InvalidError as error:
+            raise RiftlineError(f"an answer could not be stored: {error}") from error
+
+
+async def keep_partitions(pool: Pool) -> None:
     """Next months' partitions exist before their first row. If this fails, the default partition takes the rows."""
     while True:
-        with contextlib.suppress(RiftlineError):
+        try:
             await ensure_partitions(pool, utc_now())
+        except Exception as error:  # noqa: BLE001  # a bug in one look must not end all later ones
+            _log.warning("the next partitions cannot be made: %s", problems.loggable(error))
         await asyncio.sleep(DAY_S)
 
 
@@ -109,13 +123,10 @@ def _service(request: Request) -> PredictionService:
     return service
 
 
-def _caller(request: Request) -> Caller:
-    try:
-        address = ipaddress.ip_address(request.client.host) if request.client else None
-    except ValueError:
-        address = None
+def caller_of(request: Request) -> Caller:
+    """Who asks. No address: Serve's HAProxy sends no X-Forwarded-For, so the connection's is always the proxy's."""
     agent = request.headers.get("user-agent")
-    return Caller(address, agent[:500] if agent else None)
+    return Caller(address=None, user_agent=agent[:500] if agent else None)
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -130,7 +141,7 @@ operations = APIRouter(tags=["operations"], responses=_problems(*_LIVENESS_PROBL
 @predictions.post("/predict/single", summary="Over or under one line", responses=_problems(*_WRITE_PROBLEMS))
 async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
     """Answer one question. The answer is stored before it is given."""
-    return await _service(request).single(body.to_domain(), _caller(request))
+    return await _service(request).single(body.to_domain(), caller_of(request))
 
 
 @predictions.post(
@@ -138,7 +149,7 @@ async def predict_single(body: wire.PredictionRequest, request: Request) -> wire
 )
 async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.BatchResponse:
     """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
-    return await _service(request).batch(body.requests, _caller(request))
+    return await _service(request).batch(body.requests, caller_of(request))
 
 
 @predictions.get(
@@ -263,11 +274,12 @@ async def health() -> wire.Health:
 async def ready(request: Request) -> JSONResponse:
     """Whether model, features and database are there, and what each says if not."""
     service = _service(request)
-    database: list[tuple[str, str]] = [("database", "ok")]
+    database: list[tuple[str, str]] = [("database", OK)]
     try:
         await request.app.state.store.ping()
     except RiftlineError as error:
-        database = [("database", str(error))]
+        _log.warning("not ready: %s", problems.loggable(error))
+        database = [("database", "does not answer")]
     found = checks(service.state, database)
-    good = all(said == "ok" for said in found.values())
+    good = all(said.startswith(OK) for said in found.values())
     return JSONResponse({"status": "ready" if good else "not ready", "checks": found}, 200 if good else 503)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
+from actors.code_version import code_version
 from actors.names import shard_names
 from serve_apps.api import ApiSettings, create_api
 from serve_apps.feature_feed import ShardFeed
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 APP_NAME = "riftline"
 GATEWAY = "gateway"
-_CODE = ("actors", "serve_apps", "stores")  # what a replica runs
 
 
 class GatewayArgs(BaseModel):
@@ -37,7 +36,7 @@ class GatewayArgs(BaseModel):
 def build(args: GatewayArgs) -> Application:
     """The gateway: replicas that hold model and features themselves, behind Serve's ingress."""
     settings = ApiSettings(args.database_url, args.pool_size, args.warehouse)
-    shards = shard_names(args.feature_shards)
+    shards = shard_names(args.feature_shards, code_version())
 
     def api() -> FastAPI:
         return create_api(settings, ShardFeed(shards))
@@ -61,8 +60,4 @@ def version_of(args: GatewayArgs) -> str:
 
     Without one, Serve makes up a new version at each deployment and replaces every replica.
     """
-    digest = hashlib.sha256(args.model_dump_json().encode())
-    root = Path(__file__).parents[1]
-    for source in sorted(path for package in _CODE for path in (root / package).rglob("*.py")):
-        digest.update(f"{source.relative_to(root)}\0".encode() + source.read_bytes())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(f"{code_version()} {args.model_dump_json()}".encode()).hexdigest()[:16]

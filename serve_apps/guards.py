@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from serve_apps.problems import problem_of, problem_response
+from serve_apps.problems import UnknownVersionError, problem_of, problem_response
 from stores.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1_000_000  # a batch of 1000 full questions is about 300 kB
 VERSION = 1
 _VENDOR = "application/vnd.riftline."
+_SERVED = {f"{_VENDOR}v{VERSION}+json", "application/json", "application/*", "*/*"}
 
 
 class RequestGuard:
@@ -29,7 +31,8 @@ class RequestGuard:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         try:
-            check_version(headers.get(b"accept", b"").decode("latin-1"), scope["path"])
+            accept = b",".join(value for name, value in scope["headers"] if name.lower() == b"accept")
+            check_version(accept.decode("latin-1"), scope["path"])
             if scope["method"] == "POST":
                 _check_content_type(headers.get(b"content-type", b"").decode("latin-1"))
                 receive = await _read_all(receive, headers.get(b"content-length", b""))
@@ -41,16 +44,29 @@ class RequestGuard:
 
 
 def check_version(accept: str, path: str) -> None:
-    """Refuse a version that is asked for by header or path and not served. Raises HTTPException 404 or 406."""
-    for part in accept.split(","):
-        media_type = part.split(";")[0].strip().lower()
-        if media_type.startswith(_VENDOR) and media_type != f"{_VENDOR}v{VERSION}+json":
-            raise HTTPException(406, f"Accept: {media_type[:80]} is not served; ask for {_VENDOR}v{VERSION}+json")
+    """Refuse a version that is asked for by header or path and not served. Raises UnknownVersionError, 404 or 406.
+
+    A header is refused only if it names versions, none that is served, and would not take plain JSON either.
+    """
+    accepted = _accepted(accept)
+    versions = [media_type for media_type in accepted if media_type.startswith(_VENDOR)]
+    if versions and _SERVED.isdisjoint(accepted):
+        raise UnknownVersionError(406, f"Accept: {versions[0][:80]} is not served; ask for {_VENDOR}v{VERSION}+json")
     first = path.split("/")[1] if "/" in path else ""
     if first[:1] == "v" and first[1:].isdigit() and first != f"v{VERSION}":
-        raise HTTPException(
+        raise UnknownVersionError(
             404, f"version {first[:20]} is not served; the paths of version {VERSION} begin with /v{VERSION}"
         )
+
+
+def _accepted(accept: str) -> list[str]:
+    """The media types of an Accept header, without those that it rules out by ``q=0``."""
+    found = []
+    for part in accept.lower().split(","):
+        media_type, *parameters = (piece.strip() for piece in part.split(";"))
+        if not any(re.fullmatch(r"q\s*=\s*0(\.0*)?", parameter) for parameter in parameters):
+            found.append(media_type)
+    return found
 
 
 def _check_content_type(content_type: str) -> None:

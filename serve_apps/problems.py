@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +33,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 MAX_FIELD, MAX_DETAIL = 200, 1_000  # what a client sent is quoted, but not at any length
 _log = logging.getLogger(__name__)
+_LOGIN = re.compile(r"(?<=://)\S*(?=@)|(?<=password=)[^\s&]+", re.IGNORECASE)
 
 # The first class that fits decides; more special classes come first.
 _OF_ERRORS: tuple[tuple[type[RiftlineError], int, str, str], ...] = (
@@ -42,14 +45,24 @@ _OF_ERRORS: tuple[tuple[type[RiftlineError], int, str, str], ...] = (
     (TransientError, 503, "unavailable", "A part of the service does not answer"),
     (OutcomeUnknownError, 503, "outcome-unknown", "The effect may have happened"),
 )
+# What is not about the client's input may quote addresses and drivers: the client reads this, the log the rest.
+_FIXED_DETAILS = {
+    "conflict": "Someone else changed the same thing first; send the request again.",
+    "overloaded": "Too many requests wait; send this one again after a pause.",
+    "unavailable": "A part of the service does not answer or is not loaded yet; /ready says which. Try again later.",
+    "outcome-unknown": "The answer may have been stored, but could not be given; the question may be asked again.",
+}
 _OF_STATUS = {
     400: ("invalid-json", "The body cannot be read"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "This path takes another method"),
-    406: ("unknown-version", "This version is not served"),
     413: ("too-large", "The body is too large"),
     415: ("unsupported-media-type", "The body is not JSON"),
 }
+
+
+class UnknownVersionError(HTTPException):
+    """A version of the API, asked for by path (404) or by header (406), that is not served."""
 
 
 def problem_of(error: Exception) -> Problem:
@@ -62,15 +75,31 @@ def problem_of(error: Exception) -> Problem:
                 status,
                 code,
                 title,
-                str(error),
+                _detail(code, error),
                 field=getattr(error, "field", "") or None,
                 suggestions=list(getattr(error, "suggestions", ())),
             )
-    if isinstance(error, HTTPException):
+    if isinstance(error, UnknownVersionError):
+        return _problem(error.status_code, "unknown-version", "This version is not served", error.detail)
+    if isinstance(error, HTTPException) and error.status_code < 500:
         code, title = _OF_STATUS.get(error.status_code, ("http-error", "The request failed"))
         return _problem(error.status_code, code, title, str(error.detail))
-    _log.error("unforeseen error", exc_info=error)
+    _log.error("unforeseen error: %s", loggable(error))
     return _problem(500, "internal", "An error of ours", "The error was logged; the request may be sent again.")
+
+
+def loggable(error: Exception) -> str:
+    """What the log may hold of an error: its words, for an unforeseen one the trace too, never a password."""
+    foreseen = isinstance(error, RiftlineError) and type(error) is not RiftlineError
+    text = str(error) if foreseen else "".join(traceback.format_exception(error))
+    return _LOGIN.sub("***", text)
+
+
+def _detail(code: str, error: RiftlineError) -> str:
+    if code not in _FIXED_DETAILS:
+        return str(error)
+    _log.warning("%s: %s", code, loggable(error))
+    return _FIXED_DETAILS[code]
 
 
 def _of_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from actors.ensemble import PropEnsemble
+from serve_apps.problems import loggable
 from stores.domain.models import MODEL_NAME
-from stores.errors import NotFoundError, RiftlineError, TransientError
+from stores.errors import NotFoundError, OutcomeUnknownError, RiftlineError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from actors.feature_view import FeatureView
     from stores.domain.models import ModelRecord
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0  # a release or fresh features are seen within about this time
 STALE_AFTER_S = 60.0  # the freshness that the product promises
+OK = "ok"  # how each check of a part that can answer begins
+MODEL, FEATURES = "model", "features"
+_AWAY = {  # for people outside: the sources' own words name addresses, the log has them
+    MODEL: "the database or the warehouse does not answer",
+    FEATURES: "the feature shards or the lake do not answer",
+}
+_NOT_INGESTED = ("the lake holds no features yet", "the lake has no table")  # the shards' words, bound by a test
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +52,8 @@ class ServingState:
     """The current model and view. Reads never wait; `refresh` swaps whole objects, so a request sees one of each.
 
     Neither registry nor shards are needed to answer: when they are gone, the last model and view go on answering and
-    `features_age_s` tells how long they have not been confirmed.
+    `features_age_s` tells how long they have not been confirmed. What keeps a part from being renewed is logged once,
+    and told by `trouble` until it is over.
     """
 
     def __init__(self, registry: ModelRegistry, artifacts: ArtifactStore, feed: FeatureFeed) -> None:
@@ -54,19 +63,25 @@ class ServingState:
         self._model: LoadedModel | None = None
         self._view: FeatureView | None = None
         self._confirmed_at = time.monotonic()
+        self._shown: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
+
+    def trouble(self, part: str) -> str | None:
+        """What keeps ``model`` or ``features`` from being renewed, in words for people outside."""
+        return self._shown.get(part)
 
     @property
     def model(self) -> LoadedModel:
         """The released model. Raises TransientError before the first one is loaded."""
         if self._model is None:
-            raise TransientError("no model is released yet; run `riftline train`")
+            raise self._missing(MODEL, "no model is released yet; run `riftline train`")
         return self._model
 
     @property
     def view(self) -> FeatureView:
         """The newest features. Raises TransientError before the first ones are there."""
         if self._view is None:
-            raise TransientError("no features are loaded yet; run `riftline ingest`")
+            raise self._missing(FEATURES, "no features are loaded yet; run `riftline ingest`")
         return self._view
 
     @property
@@ -80,21 +95,44 @@ class ServingState:
         return (f"stale features: unconfirmed for {age:.0f} s",) if age > STALE_AFTER_S else ()
 
     async def refresh(self) -> None:
-        """Look once for a newer model and newer features, for each even if the other cannot be had.
+        """Look once for a newer model and newer features, for each even if the other cannot be had. Never raises."""
+        await asyncio.gather(self._renew(MODEL, self._refresh_model()), self._renew(FEATURES, self._refresh_view()))
 
-        Raises what kept one of them away.
-        """
-        outcomes = await asyncio.gather(self._refresh_model(), self._refresh_view(), return_exceptions=True)
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+    async def _renew(self, part: str, refreshed: Awaitable[None]) -> None:
+        try:
+            await refreshed
+        except Exception as error:  # noqa: BLE001  # a bug in one look must not end all later ones
+            if part == FEATURES and self._view is None and _is_not_ingested(error):
+                self._forget(part)
+            else:
+                self._keep(part, error)
+        else:
+            self._forget(part)
+
+    def _keep(self, part: str, error: Exception) -> None:
+        self._shown[part] = _shown(part, error)
+        text = loggable(error)
+        if self._logged.get(part) != text:
+            _log.warning("the %s cannot be renewed: %s", part, text)
+        self._logged[part] = text
+
+    def _forget(self, part: str) -> None:
+        self._shown.pop(part, None)
+        self._logged.pop(part, None)
+
+    def _missing(self, part: str, plain: str) -> TransientError:
+        trouble = self.trouble(part)
+        return TransientError(f"no {part} loaded: {trouble}" if trouble else plain)
 
     async def _refresh_view(self) -> None:
         self._view = await self._feed.newer_than(self._view) or self._view
         self._confirmed_at = time.monotonic()
 
     async def _refresh_model(self) -> None:
-        record = await self._registry.production(MODEL_NAME)
+        try:
+            record = await self._registry.production(MODEL_NAME)
+        except RiftlineError as error:  # whatever it is, it names the database and is not the model's fault
+            raise TransientError(f"the model registry cannot be read: {error}") from error
         if record is None or (self._model and self._model.record.model_version == record.model_version):
             return
         files = await asyncio.to_thread(self._artifacts.load, record.model_artifact_path, record.checksum)
@@ -102,29 +140,31 @@ class ServingState:
         _log.info("serving model %s", record.model_version)
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever; an error is logged once per kind and the old state stays."""
-        last_error = ""
+        """Refresh for ever; what cannot be renewed stays as it is."""
         while True:
-            try:
-                await self.refresh()
-                last_error = ""
-            except NotFoundError:
-                pass  # nothing was ingested yet
-            except RiftlineError as error:
-                if str(error) != last_error:
-                    _log.warning("the serving state cannot be refreshed: %s", error)
-                last_error = str(error)
-            except Exception:  # noqa: BLE001  # a bug in one look must not end all later ones
-                _log.exception("the serving state cannot be refreshed")
+            await self.refresh()
             await asyncio.sleep(POLL_S)
 
 
+def _is_not_ingested(error: Exception) -> bool:
+    return isinstance(error, NotFoundError) and str(error).startswith(_NOT_INGESTED)
+
+
+def _shown(part: str, error: Exception) -> str:
+    if isinstance(error, TransientError | OutcomeUnknownError):
+        return _AWAY[part]
+    return str(error) if isinstance(error, RiftlineError) else "an error of ours, which was logged"
+
+
 def checks(state: ServingState, errors: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """What each part says of itself; ``errors`` come from parts that were asked just now."""
-    found = {"model": "ok", "features": "ok", **dict(errors)}
-    for part in ("model", "features"):
-        try:
-            getattr(state, "view" if part == "features" else part)
-        except TransientError as error:
-            found[part] = str(error)
-    return found
+    """What each part says of itself, from OK on if it can answer; ``errors`` come from parts that were asked now."""
+    return {MODEL: _check(state, MODEL), FEATURES: _check(state, FEATURES), **dict(errors)}
+
+
+def _check(state: ServingState, part: str) -> str:
+    try:
+        _ = state.model if part == MODEL else state.view
+    except TransientError as error:
+        return str(error)
+    trouble = state.trouble(part)
+    return f"{OK}, but not renewed: {trouble}" if trouble else OK

@@ -105,7 +105,9 @@ class Prediction(BaseModel):
     model_version: str
     feature_version: str
     lake_snapshot_id: str = Field(description="A 64-bit number as text, since JSON numbers lose it.")
-    processing_time_ms: float
+    processing_time_ms: float = Field(
+        description="Time to compute the answer; reading the request and storing the answer are not in it."
+    )
     cache_hit: bool
     warnings: list[str]
 

@@ -48,6 +48,11 @@ class ClusterSettings:
     feature_shards: int = 2
     gateway_replicas: int = 1
 
+    @property
+    def base_url(self) -> str:
+        """Where the API listens."""
+        return f"http://{self.http_host}:{self.http_port}"
+
 
 PORT_VARIABLES = {
     "RIFTLINE_HTTP_PORT": "http_port",

@@ -15,7 +15,8 @@ from stores.domain.props import MAX_MAP, PropType
 from stores.errors import InvalidError
 from stores.features.schema import POSITIONS
 from training.boosting import BoostingCluster, BoostingParams, Labelled, train_rounds, train_until_best
-from training.scores import pit_curve
+from training.baselines import position_means, rolling_means
+from training.scores import crps, log_scores, pit_curve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,11 +85,30 @@ def _fit_prop(
     parameters = fit_parameters(validation, prop, means)
     progress(f"{prop}: training {chosen.rounds} trees on all games")
     trees = train_rounds(_labelled(rows, prop), chosen.rounds, params, on).trees
-    metrics = {
-        f"{prop}_rounds": float(chosen.rounds),
-        f"{prop}_validation_poisson_nloglik": chosen.metrics["poisson_nloglik"],
-    }
-    return _FittedProp(prop, trees, parameters, metrics)
+    metrics = {"rounds": float(chosen.rounds), **_validation_scores(rows, validation, prop, means, parameters)}
+    return _FittedProp(prop, trees, parameters, {f"{prop}_{name}": value for name, value in metrics.items()})
+
+
+def _validation_scores(
+    rows: TrainingSet, validation: TrainingSet, prop: PropType, means: NDArray[np.float64], parameters: PropParameters
+) -> dict[str, float]:
+    """Scores on the newest series, which the trees did not see, beside the baselines on the same rows.
+
+    Sizes were fitted on these rows and the calibration is left out; a back-test by `training.evaluate` has neither.
+    """
+    new = rows.series_started_at >= validation.series_started_at.min()
+    by_role = position_means(rows, prop, ~new)
+    by_player = rolling_means(rows, prop, by_role)
+    y, position = rows.counts[prop][new], rows.position[new]
+    methods = {"": means, "position_mean_": by_role[new], "rolling_mean_": by_player[new]}
+    scores: dict[str, float] = {}
+    for method, expected in methods.items():
+        of_role = [best_size(y[position == at], expected[position == at]) for at in range(len(POSITIONS))]
+        sizes = parameters.sizes if not method else of_role
+        pmf = negative_binomial.pmf(expected, np.asarray(sizes)[position], COUNTS_PER_MAP)
+        scores[f"validation_{method}log_score"] = float(log_scores(pmf, y).mean())
+        scores[f"validation_{method}crps"] = float(crps(pmf, y).mean())
+    return scores
 
 
 def split_by_time(rows: TrainingSet, newest_share: float) -> tuple[TrainingSet, TrainingSet]:

@@ -110,6 +110,11 @@ def write_truth(season: Season, truth: Truth, path: Path) -> int:
     return len(pmf)
 
 
+def is_simulated(source: str) -> bool:
+    """Whether a source of this name is a match file of a simulated season."""
+    return source.endswith(f"_{_NAME}")
+
+
 def _per_game(values: Sequence[object]) -> pl.Series:
     return pl.Series(np.repeat(np.array(values), ROWS_PER_GAME))
 

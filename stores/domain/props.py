@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING
 
 from stores.errors import InvalidError
 
 if TYPE_CHECKING:
     from datetime import date
-
-PlayerId = NewType("PlayerId", str)
-TeamId = NewType("TeamId", str)
 
 MAX_MAP = 5  # the longest series of professional play is a best of five
 MAX_LINE = 200.0  # five players over five maps stay far below

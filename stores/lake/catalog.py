@@ -157,6 +157,11 @@ class Lake:
         with self.committing(table):
             self._load(table).overwrite(table.schema.empty_table(), snapshot_properties=dict(properties))
 
+    def delete(self, table: LakeTable, where: OneOf) -> None:
+        """Remove the matching rows in one commit."""
+        with self.committing(table):
+            self._load(table).delete(_expression(where))
+
     @contextlib.contextmanager
     def committing(self, table: LakeTable) -> Iterator[None]:
         """Around a commit by another library.

@@ -90,10 +90,9 @@ def test_the_same_files_again_change_nothing(lake: Lake, season: Path, tmp_path:
 
 def test_an_overlapping_export_supersedes_rows_and_doubles_no_game(lake: Lake, season: Path, tmp_path: Path) -> None:
     """Half of a known file with other bytes adds no player row: each of its rows supersedes or is superseded."""
-    first = _ingest(lake, season)
     rows = _copied_rows(season)
-    overlap = _written(tmp_path / "overlap.csv", rows[: 1 + 12 * 20])
-    second = _ingest(lake, overlap)
+    first = _ingest(lake, _written(tmp_path / "export.csv", rows[: 1 + 12 * 40]))
+    second = _ingest(lake, _written(tmp_path / "overlap.csv", rows[: 1 + 12 * 20]))
     assert second.silver.counts.player_rows == first.silver.counts.player_rows
     assert second.silver.counts.superseded == 12 * 20
 
@@ -169,6 +168,16 @@ def test_missing_locations_name_the_remedy(lake: Lake, tmp_path: Path) -> None:
     for location in (tmp_path / "nowhere", tmp_path, "ftp://example.org/x.csv"):
         with pytest.raises(InvalidError, match=r"give|put|http"):
             _ingest(lake, location)
+
+
+def test_real_files_take_the_place_of_the_simulated_season(lake: Lake, season: Path, tmp_path: Path) -> None:
+    """A model never learns from both: after the first real file no simulated row is left in any layer."""
+    _ingest(lake, season)
+    real = _written(tmp_path / "league.csv", _copied_rows(season)[: 1 + 12 * 40])
+    report = _ingest(lake, real)
+    assert set(lake.read(MATCH_ROWS, columns=["source"])["source"].to_pylist()) == {"league.csv"}
+    assert report.silver.rows_in == 12 * 40
+    assert lake.read(PLAYER_PERFORMANCE).num_rows == 10 * 40
 
 
 @pytest.mark.real_data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from cluster import ask, environment, head
 from cluster.cli import app
 from cluster.doctor import examine
 from stores.errors import InvalidError
-from stores.settings import Settings
+from stores.settings import PORT_VARIABLES, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,11 +51,18 @@ def test_the_ingress_flags_are_set(settings: Settings) -> None:
 
 def test_a_taken_port_is_refused_by_the_name_of_its_variable(tmp_path: Path) -> None:
     """A port that another program holds is an error that says which variable to set, and nothing is started."""
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        settings = Settings.from_env({"RIFTLINE_HOME": str(tmp_path), "RIFTLINE_DASHBOARD_PORT": str(port)})
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in PORT_VARIABLES]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = [str(probe.getsockname()[1]) for probe in probes]
+        env = dict(zip(PORT_VARIABLES, ports, strict=True))
+        for variable, probe in zip(PORT_VARIABLES, probes, strict=True):
+            if variable == "RIFTLINE_DASHBOARD_PORT":
+                probe.listen()
+            else:
+                probe.close()
+        settings = Settings.from_env({**env, "RIFTLINE_HOME": str(tmp_path)})
         with pytest.raises(InvalidError, match="RIFTLINE_DASHBOARD_PORT"):
             head.start(settings)
     assert not head.is_running(settings)
