@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.ensemble import SURE_MAPS, Forecast, sum_of
-from stores.domain.props import DataTier, PropRequest, Side
-from stores.errors import InvalidError, NotFoundError, UnknownNameError
+from stores.domain.props import DataTier, Side
+from stores.errors import InvalidError, NotFoundError, RiftlineError, UnknownNameError
 from stores.features.schema import POSITIONS
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from numpy.typing import NDArray
 
     from actors.ensemble import PropEnsemble
     from actors.feature_view import FeatureView
     from actors.name_index import E, NameIndex
-    from actors.published import PlayerEntry
+    from actors.published import PlayerEntry, TournamentEntry
+    from stores.domain.props import MapRange, PropRequest, PropType
 
 COVERAGE = 0.8  # of the interval
 PERCENT_DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
+OLD_FEATURES_DAYS = 14  # about one patch of the game; by then form and strategy have moved on
 STRICT_TIER = DataTier.THIN  # the weakest evidence that strict mode accepts
 
 
@@ -64,6 +67,7 @@ class Outlook:
 
     forecast: Forecast
     data_tier: DataTier
+    players: tuple[PlayerEntry, ...]
     inferred: Inferred
     warnings: tuple[str, ...]
 
@@ -96,58 +100,141 @@ def look(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outloo
     Raises UnknownNameError naming field and near names, and InvalidError for what cannot be, such as
     a team that meets itself, or evidence too thin for strict mode.
     """
-    players = [_named(view.players, name, f"player_names.{at}") for at, name in enumerate(request.player_names)]
-    if len({player.player_id for player in players}) < len(players):
-        raise InvalidError("two of the player_names are the same player", "player_names")
-    question = _Question(request, view, players)
-    tier = DataTier.of_games(min(player.games for player in players))
-    if request.strict_mode and tier > STRICT_TIER:
-        raise InvalidError(
-            f"strict_mode: the evidence is too thin ({tier.meaning}); ask without strict_mode to get a fallback",
-            "strict_mode",
-        )
-    forecasts = [question.forecast(at, player, model) for at, player in enumerate(players)]
-    warnings = [*question.warnings(), *_tier_warnings(tier), *_map_warnings(request, model)]
-    return Outlook(sum_of(forecasts), tier, question.inferred(), tuple(warnings))
+    (found,) = look_all([request], view, model)
+    if isinstance(found, RiftlineError):
+        raise found
+    return found
+
+
+def look_all(requests: Sequence[PropRequest], view: FeatureView, model: PropEnsemble) -> list[Outlook | RiftlineError]:
+    """What `look` gives or raises for each request, to the bit, with one walk through the trees per prop."""
+    asked = [_asked(request, view) for request in requests]
+    questions = [one for one in asked if isinstance(one, _Question)]
+    forecasts = iter(_forecasts([share for question in questions for share in question.shares()], model))
+    return [
+        one if isinstance(one, RiftlineError) else one.outlook([next(forecasts) for _ in one.players], model)
+        for one in asked
+    ]
+
+
+def _asked(request: PropRequest, view: FeatureView) -> _Question | RiftlineError:
+    try:
+        return _Question(request, view)
+    except RiftlineError as error:
+        return error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Share:
+    """One player's part in a question; ``evidence`` holds the snapshots of player, team, opponent and league."""
+
+    prop: PropType
+    map_range: MapRange
+    position: int
+    evidence: tuple[NDArray[np.float64], ...]
+
+
+def _forecasts(shares: Sequence[_Share], model: PropEnsemble) -> list[Forecast]:
+    """One forecast per share, in order."""
+    forecasts: dict[int, Forecast] = {}
+    for prop in {share.prop: None for share in shares}:
+        of_prop = [at for at, share in enumerate(shares) if share.prop is prop]
+        means = dict(zip(of_prop, _means(prop, [shares[at] for at in of_prop], model), strict=True))
+        for map_range in {shares[at].map_range: None for at in of_prop}:
+            alike = [at for at in of_prop if shares[at].map_range == map_range]
+            positions = np.array([shares[at].position for at in alike])
+            found = model.forecasts(prop, np.stack([means[at] for at in alike]), positions, map_range)
+            forecasts.update(zip(alike, found, strict=True))
+    return [forecasts[at] for at in range(len(shares))]
+
+
+def _means(prop: PropType, shares: Sequence[_Share], model: PropEnsemble) -> list[NDArray[np.float64]]:
+    """The expected count on each map of a share, for all shares from one call of the trees."""
+    lengths = np.array([len(share.map_range.maps) for share in shares])
+    maps = np.concatenate([share.map_range.maps for share in shares])
+    snapshots = zip(*(share.evidence for share in shares), strict=True)
+    player, team, opponent, league = (np.repeat(np.stack(rows), lengths, axis=0) for rows in snapshots)
+    positions = np.repeat([share.position for share in shares], lengths)
+    means = model.means(prop, assemble(player, team, opponent, league, positions, maps))
+    return np.split(means, np.cumsum(lengths)[:-1])
 
 
 class _Question:
-    """The request with its names resolved."""
+    """The request with its names resolved. Raises what `look` raises."""
 
-    def __init__(self, request: PropRequest, view: FeatureView, players: Sequence[PlayerEntry]) -> None:
+    def __init__(self, request: PropRequest, view: FeatureView) -> None:
         self._request = request
         self._view = view
-        self._players = players
-        self._team = _named(view.teams, request.team, "team") if request.team else None
-        self._opponent = _named(view.teams, request.opponent, "opponent") if request.opponent else None
-        self._tournament = (
-            _named(view.tournaments, request.tournament, "tournament").name
-            if request.tournament
-            else players[0].tournament
-        )
-        if self._opponent and self._opponent.team_id in {self._team_id(player) for player in players}:
-            raise InvalidError(f"{self._opponent.name} cannot be its own opponent", "opponent")
+        namesakes = [
+            _candidates(view.players, name, f"player_names.{at}") for at, name in enumerate(request.player_names)
+        ]
+        self._team = _named(view.teams, request.team, "team")
+        self._opponent = _named(view.teams, request.opponent, "opponent")
+        league = _named(view.tournaments, request.tournament, "tournament")
+        self._meant = [self._fitting(at, several, league) for at, several in enumerate(namesakes)]
+        self.players = tuple(fitting[0] for fitting in self._meant)
+        self._tournament = league.name if league else self.players[0].tournament
+        self._tier = DataTier.of_games(min(player.games for player in self.players))
+        self._check()
 
-    def forecast(self, at: int, player: PlayerEntry, model: PropEnsemble) -> Forecast:
-        maps = np.array(self._request.map_range.maps, dtype=np.int64)
-        position = self._position(at, player)
-        context = self._view.context(self._tournament)
-        evidence = (
-            self._view.player_features(player.player_id),
-            self._team_features(self._team_id(player), context),
-            self._team_features(self._opponent.team_id if self._opponent else None, context),
-            context,
-        )
-        one, team, opponent, league = (np.tile(row, (len(maps), 1)) for row in evidence)
-        features = assemble(one, team, opponent, league, np.full(len(maps), position), maps)
-        prop = self._request.prop_type
-        return model.forecast(prop, model.means(prop, features), position, self._request.map_range)
+    def _fitting(
+        self, at: int, namesakes: Sequence[PlayerEntry], league: TournamentEntry | None
+    ) -> Sequence[PlayerEntry]:
+        """Of namesakes those that fit best what was given: the team counts most, then the role, then the league."""
+        if len(namesakes) == 1:
+            return namesakes
+
+        def fit(player: PlayerEntry) -> tuple[bool, bool, bool]:
+            return (
+                self._team is not None and player.team_id == self._team.team_id,
+                player.position == self._position(at, player) and bool(self._request.position_roles),
+                league is not None and player.tournament == league.name,
+            )
+
+        best = max(map(fit, namesakes))
+        return [player for player in namesakes if fit(player) == best]
+
+    def _check(self) -> None:
+        if len({player.player_id for player in self.players}) < len(self.players):
+            raise InvalidError("two of the player_names are the same player", "player_names")
+        if self._opponent and self._opponent.team_id in {self._team_id(player) for player in self.players}:
+            raise InvalidError(f"{self._opponent.name} cannot be its own opponent", "opponent")
+        if self._request.strict_mode and self._tier > STRICT_TIER:
+            raise InvalidError(
+                f"strict_mode: the evidence is too thin ({self._tier.meaning}); "
+                "ask without strict_mode to get a fallback",
+                "strict_mode",
+            )
+
+    def shares(self) -> list[_Share]:
+        request, view = self._request, self._view
+        context = view.context(self._tournament)
+        opponent = self._team_features(self._opponent.team_id if self._opponent else None, context)
+        return [
+            _Share(
+                request.prop_type,
+                request.map_range,
+                self._position(at, player),
+                (
+                    view.player_features(player.player_id),
+                    self._team_features(self._team_id(player), context),
+                    opponent,
+                    context,
+                ),
+            )
+            for at, player in enumerate(self.players)
+        ]
+
+    def outlook(self, forecasts: Sequence[Forecast], model: PropEnsemble) -> Outlook:
+        """What the forecasts of the shares come to."""
+        notes = [*self.warnings(), *_tier_warnings(self._tier), *_map_warnings(self._request, model)]
+        return Outlook(sum_of(forecasts), self._tier, self.players, self.inferred(), tuple(notes))
 
     def inferred(self) -> Inferred:
-        teams = {self._team.name} if self._team else {player.team for player in self._players if player.team}
+        teams = {self._team.name} if self._team else {player.team for player in self.players if player.team}
         return Inferred(
-            players=tuple(player.name for player in self._players),
-            position_roles=tuple(str(POSITIONS[self._position(at, one)]) for at, one in enumerate(self._players)),
+            players=tuple(player.name for player in self.players),
+            position_roles=tuple(str(POSITIONS[self._position(at, one)]) for at, one in enumerate(self.players)),
             team=next(iter(teams)) if len(teams) == 1 else None,
             opponent=self._opponent.name if self._opponent else None,
             tournament=self._tournament,
@@ -158,15 +245,15 @@ class _Question:
         notes = []
         if not self._opponent:
             notes.append(f"opponent not given: an average {self._tournament} opponent is assumed")
-        for name, player in zip(request.player_names, self._players, strict=True):
-            if self._view.players.namesakes(name) > 1:
+        for name, fitting in zip(request.player_names, self._meant, strict=True):
+            player = fitting[0]
+            if len(fitting) > 1:
                 whose = f"{player.name} of {player.team or 'no known team'}"
                 notes.append(f"{name} is the name of several players; {whose} is meant")
             if self._team and player.team_id not in {None, self._team.team_id}:
                 notes.append(f"{player.name} last played for {player.team}, not {self._team.name}")
-        if request.match_date and request.match_date < source.as_of.date():
-            notes.append(f"match_date lies before the newest game; features are as of {source.as_of.date()}")
-        if len(self._players) > 1:
+        notes += _date_warnings(request.match_date, source.as_of.date())
+        if len(self.players) > 1:
             notes.append("the players' counts are taken as independent of one another")
         return notes
 
@@ -188,11 +275,24 @@ def curve_lines(forecast: Forecast) -> list[float]:
     return [count + 0.5 for count in range(forecast.calibrated.quantile(0.999) + 1)]
 
 
-def _named(index: NameIndex[E], name: str, field: str) -> E:
+def _named(index: NameIndex[E], name: str | None, field: str) -> E | None:
+    return _candidates(index, name, field)[0] if name else None
+
+
+def _candidates(index: NameIndex[E], name: str, field: str) -> Sequence[E]:
     try:
-        return index.find(name)
+        return index.candidates(name)
     except NotFoundError as error:
         raise UnknownNameError(str(error), error.suggestions, field) from None
+
+
+def _date_warnings(match_date: date | None, as_of: date) -> list[str]:
+    if match_date and match_date < as_of:
+        return [f"match_date lies before the newest game; features are as of {as_of}"]
+    age_days = (match_date - as_of).days if match_date else 0
+    if age_days > OLD_FEATURES_DAYS:
+        return [f"features are as of {as_of}, {age_days} days older than the match"]
+    return []
 
 
 def _tier_warnings(tier: DataTier) -> list[str]:

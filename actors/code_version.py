@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 _CODE = ("actors", "serve_apps", "stores")  # what a replica and a shard run
 
 
+@cache
 def code_version() -> str:
-    """The digest of the sources as they lie on disk, in hex."""
+    """The digest in hex, taken once per process, so that all that one command starts agrees."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
     for source in sorted(path for package in _CODE for path in (root / package).rglob("*.py")):

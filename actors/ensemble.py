@@ -75,16 +75,25 @@ class PropEnsemble:
 
     def forecast(self, prop: PropType, means: NDArray[np.float64], position: int, map_range: MapRange) -> Forecast:
         """The distribution of one player's sum over a map range; ``means`` holds one value per map of the range."""
-        pmf = np.zeros(COUNTS_PER_MAP * len(map_range.maps))
-        for maps, probability in self.maps_played(map_range):
-            pmf += probability * self.sum_pmf(prop, means[None, :maps], np.array([position]), len(pmf))[0]
-        base = CountDistribution(pmf)
-        return Forecast(base, self.calibrate(prop, base))
+        return self.forecasts(prop, means[None, :], np.array([position]), map_range)[0]
 
-    def calibrate(self, prop: PropType, base: CountDistribution) -> CountDistribution:
-        """The same counts with the cdf that outcomes showed to be true."""
+    def forecasts(
+        self, prop: PropType, means: NDArray[np.float64], position: NDArray[np.int64], map_range: MapRange
+    ) -> list[Forecast]:
+        """As forecast, to the bit, for n players at once: means of shape [n, maps], positions of shape [n]."""
+        pmf = np.zeros((len(means), COUNTS_PER_MAP * len(map_range.maps)))
+        for maps, probability in self.maps_played(map_range):
+            pmf += probability * self.sum_pmf(prop, means[:, :maps], position, pmf.shape[1])
+        calibrated = self.calibrate(prop, pmf)
+        pairs = zip(map(CountDistribution, pmf), map(CountDistribution, calibrated), strict=True)
+        return [Forecast(base, true) for base, true in pairs]
+
+    def calibrate(self, prop: PropType, pmf: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same counts with the cdf that outcomes showed to be true; both of shape [n, counts]."""
         table = self.parameters.props[prop].calibration
-        return CountDistribution.from_cdf(np.interp(np.cumsum(base.pmf), self._knots[prop], table))
+        cdf = np.clip(np.interp(np.cumsum(pmf, axis=1), self._knots[prop], table), 0.0, 1.0)
+        cdf[:, -1] = 1.0  # what lies above the end belongs to the last count
+        return np.diff(np.maximum.accumulate(cdf, axis=1), prepend=0.0, axis=1)
 
     def sum_pmf(
         self, prop: PropType, means: NDArray[np.float64], position: NDArray[np.int64], counts: int

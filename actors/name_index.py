@@ -42,19 +42,20 @@ class NameIndex(Generic[E]):
                 self._by_name[text].append(entry)
         shown = {entry.name.casefold(): entry.name for entry in reversed(self.entries)}  # the one with most games
         self._names = sorted(shown.values())
+        self._folded = [name.casefold() for name in self._names]  # once here, and not for each search
 
     def find(self, name: str) -> E:
         """The entry of this id or name. Raises NotFoundError with suggestions."""
+        return self.candidates(name)[0]
+
+    def candidates(self, name: str) -> Sequence[E]:
+        """All entries of this id or name, those with most games first. Raises NotFoundError with suggestions."""
         found = self._by_name.get(name.strip().casefold())
         if not found:
             near = self._near(name, SUGGESTIONS)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise NotFoundError(f"no {self._kind} is called {name[:100]!r}{hint}", near)
-        return found[0]
-
-    def namesakes(self, name: str) -> int:
-        """How many entries bear this name."""
-        return len(self._by_name.get(name.strip().casefold(), ()))
+        return found
 
     def search(self, text: str, limit: int) -> list[E]:
         """The entries nearest to a text, typing errors forgiven; with no text, those with most games."""
@@ -65,11 +66,11 @@ class NameIndex(Generic[E]):
 
     def _near(self, text: str, limit: int) -> tuple[str, ...]:
         found = process.extract(
-            text.strip()[:100],
-            self._names,
+            text.strip()[:100].casefold(),
+            self._folded,
             scorer=fuzz.WRatio,
-            processor=str.casefold,
+            processor=None,
             limit=limit,
             score_cutoff=LEAST_LIKENESS,
         )
-        return tuple(name for name, _, _ in found)
+        return tuple(self._names[at] for _, _, at in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-people = Console()
-errors = Console(stderr=True)
+PIPE_WIDTH = 140  # of what goes to a file or a program: tables keep their words whole
+people = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from actors.answers import Outlook, curve_lines, look
+from actors.answers import curve_lines, look, look_all
 from serve_apps import wire
 from serve_apps.problems import problem_of
 from stores.domain.prediction_id import new_prediction_id
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
-    from actors.answers import Answer
-    from serve_apps.state import ServingState
+    from actors.answers import Answer, Outlook
+    from actors.feature_view import FeatureView
+    from serve_apps.state import LoadedModel, ServingState
     from stores.domain.props import PropRequest
     from stores.postgres.predictions import PredictionStore
 
 API_VERSION = "v1"
 SOURCE = "api"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,16 @@ class Caller:
 
     address: IPv4Address | IPv6Address | None = None
     user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile."""
+
+    caller: Caller
+    begun_s: float
+    view: FeatureView
+    model: LoadedModel
 
 
 class PredictionService:
@@ -49,33 +63,24 @@ class PredictionService:
         return _prediction(record, answer)
 
     async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
-        """Answer many questions, each failing alone."""
-        items: list[wire.BatchItem | None] = [None] * len(requests)
-        answered: list[tuple[int, PredictionRecord, Answer]] = []
-        for index, raw in enumerate(requests):
-            try:
-                record, answer = self._answer(wire.PredictionRequest.model_validate(raw).to_domain(), caller)
-                answered.append((index, record, answer))
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with one, the others are answered
-                items[index] = _failed(index, error)
-        stored = await self._store.record_many([record for _, record, _ in answered])
-        for (index, record, answer), lost in zip(answered, stored, strict=True):
-            items[index] = (
-                _failed(index, lost)
-                if lost
-                else wire.BatchItem(index=index, status=200, result=_prediction(record, answer))
-            )
-        done = [item for item in items if item is not None]
-        succeeded = sum(item.status == 200 for item in done)
-        return wire.BatchResponse(items=done, succeeded=succeeded, failed=len(done) - succeeded)
+        """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others."""
+        answered = await asyncio.to_thread(self._answer_all, requests, caller)
+        records = [one[0] for one in answered if isinstance(one, tuple)]
+        stored = iter(await self._store.record_many(records))
+        items = [
+            _stored(index, one[1], next(stored)) if isinstance(one, tuple) else one
+            for index, one in enumerate(answered)
+        ]
+        succeeded = sum(item.status == 200 for item in items)
+        return wire.BatchResponse(items=items, succeeded=succeeded, failed=len(items) - succeeded)
 
     def curve(self, request: PropRequest, lines: Sequence[float] | None) -> wire.Curve:
         """One distribution read at many lines; by default every half line that is not all but decided."""
-        outlook = self._look(request)
+        view, model = self.state.view, self.state.model
+        outlook = look(request, view, model.ensemble)
         lines = curve_lines(outlook.forecast) if lines is None else lines
         answers = [outlook.at_line(line) for line in lines]
-        view, model = self.state.view, self.state.model
-        player = view.players.find(request.player_names[0])
+        player = outlook.players[0]
         return wire.Curve(
             player_id=player.player_id,
             player_name=player.name,
@@ -93,13 +98,42 @@ class PredictionService:
             warnings=[*outlook.warnings, *self.state.warnings()],
         )
 
-    def _look(self, request: PropRequest) -> Outlook:
-        return look(request, self.state.view, self.state.model.ensemble)
-
     def _answer(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, Answer]:
-        begun = time.perf_counter()
-        answer = self._look(request).at_line(request.prop_value)
-        source, model = self.state.view.source, self.state.model.record
+        occasion = self._occasion(caller)
+        return self._record(request, look(request, occasion.view, occasion.model.ensemble), occasion)
+
+    def _answer_all(
+        self, requests: Sequence[Any], caller: Caller
+    ) -> list[tuple[PredictionRecord, wire.Prediction] | wire.BatchItem]:
+        """Record and answer of each request, or what is wrong with it; nothing is stored yet."""
+        asked = [_tried(_question, raw) for raw in requests]
+        questions = [one for one in asked if not isinstance(one, Exception)]
+        answers = iter(self._answers(questions, caller))
+        found = [one if isinstance(one, Exception) else next(answers) for one in asked]
+        return [_failed(index, one) if isinstance(one, Exception) else one for index, one in enumerate(found)]
+
+    def _answers(
+        self, requests: Sequence[PropRequest], caller: Caller
+    ) -> list[tuple[PredictionRecord, wire.Prediction] | Exception]:
+        occasion = _tried(self._occasion, caller)
+        if isinstance(occasion, Exception):
+            return [occasion] * len(requests)
+
+        def said(request: PropRequest, outlook: Outlook) -> tuple[PredictionRecord, wire.Prediction]:
+            record, answer = self._record(request, outlook, occasion)
+            return record, _prediction(record, answer)
+
+        return [
+            outlook if isinstance(outlook, Exception) else _tried(said, request, outlook)
+            for request, outlook in zip(requests, _outlooks(requests, occasion), strict=True)
+        ]
+
+    def _occasion(self, caller: Caller) -> _Occasion:
+        return _Occasion(caller, time.perf_counter(), self.state.view, self.state.model)
+
+    def _record(self, request: PropRequest, outlook: Outlook, occasion: _Occasion) -> tuple[PredictionRecord, Answer]:
+        answer = outlook.at_line(request.prop_value)
+        source = occasion.view.source
         record = PredictionRecord(
             prediction_id=new_prediction_id(self._now()),
             request=request,
@@ -110,17 +144,36 @@ class PredictionService:
             expected_stat=answer.expected_stat,
             confidence_interval=answer.confidence_interval,
             data_tier=answer.data_tier,
-            model_version=model.model_version,
+            model_version=occasion.model.record.model_version,
             feature_version=source.feature_version,
             lake_snapshot_id=source.lake_snapshot_id,
-            processing_time_ms=round((time.perf_counter() - begun) * 1e3, 3),
+            processing_time_ms=round((time.perf_counter() - occasion.begun_s) * 1e3, 3),
             warnings=(*answer.warnings, *self.state.warnings()),
-            client_ip=caller.address,
-            user_agent=caller.user_agent,
+            client_ip=occasion.caller.address,
+            user_agent=occasion.caller.user_agent,
             api_version=API_VERSION,
             request_source=SOURCE,
         )
         return record, answer
+
+
+def _question(raw: Any) -> PropRequest:
+    return wire.PredictionRequest.model_validate(raw).to_domain()
+
+
+def _outlooks(requests: Sequence[PropRequest], occasion: _Occasion) -> Sequence[Outlook | Exception]:
+    view, ensemble = occasion.view, occasion.model.ensemble
+    together = _tried(look_all, requests, view, ensemble)
+    if isinstance(together, Exception):  # a bug that one request meets must not cost the others their answers
+        return [_tried(look, request, view, ensemble) for request in requests]
+    return together
+
+
+def _tried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with one, the others are answered
+        return error
 
 
 def _prediction(record: PredictionRecord, answer: Answer) -> wire.Prediction:
@@ -142,6 +195,10 @@ def _prediction(record: PredictionRecord, answer: Answer) -> wire.Prediction:
         cache_hit=record.cache_hit,
         warnings=list(record.warnings),
     )
+
+
+def _stored(index: int, prediction: wire.Prediction, lost: Exception | None) -> wire.BatchItem:
+    return _failed(index, lost) if lost else wire.BatchItem(index=index, status=200, result=prediction)
 
 
 def _failed(index: int, error: Exception) -> wire.BatchItem:

@@ -111,10 +111,9 @@ class ServingState:
 
     def _keep(self, part: str, error: Exception) -> None:
         self._shown[part] = _shown(part, error)
-        text = loggable(error)
-        if self._logged.get(part) != text:
-            _log.warning("the %s cannot be renewed: %s", part, text)
-        self._logged[part] = text
+        if self._logged.get(part) != repr(error):
+            _log.warning("the %s cannot be renewed: %s", part, loggable(error))
+        self._logged[part] = repr(error)
 
     def _forget(self, part: str) -> None:
         self._shown.pop(part, None)

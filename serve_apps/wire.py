@@ -106,7 +106,7 @@ class Prediction(BaseModel):
     feature_version: str
     lake_snapshot_id: str = Field(description="A 64-bit number as text, since JSON numbers lose it.")
     processing_time_ms: float = Field(
-        description="Time to compute the answer; reading the request and storing the answer are not in it."
+        description="Time to compute the answer, in a batch since its first began; parsing and storing are not in it."
     )
     cache_hit: bool
     warnings: list[str]

@@ -128,7 +128,7 @@ def _questions(
     model[asked] = ensemble.means(prop, rows.features[asked])
     methods = {
         **_baselines(rows, prop, known),
-        RIFTLINE: _Method(model, lambda means, position: calibrated_pmf(ensemble, prop, means, position)),
+        RIFTLINE: _Method(model, lambda means, position: _calibrated(ensemble, prop, means, position)),
     }
     first, second = pairs_of_maps(rows)
     both = asked[first] & asked[second]
@@ -173,15 +173,11 @@ def _question(
     )
 
 
-def calibrated_pmf(
+def _calibrated(
     ensemble: PropEnsemble, prop: PropType, means: NDArray[np.float64], position: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """What the ensemble says of sums over played maps, of shape [n, counts], from means of shape [n, maps]."""
-    raw = ensemble.sum_pmf(prop, means, position, COUNTS_PER_MAP * means.shape[1])
-    table = ensemble.parameters.props[prop].calibration
-    cdf = np.interp(np.cumsum(raw, axis=1), np.linspace(0.0, 1.0, len(table)), table)
-    cdf[:, -1] = 1.0  # as PropEnsemble.calibrate does for one row
-    return np.diff(np.maximum.accumulate(cdf, axis=1), prepend=0.0, axis=1)
+    return ensemble.calibrate(prop, ensemble.sum_pmf(prop, means, position, COUNTS_PER_MAP * means.shape[1]))
 
 
 def _sizes(

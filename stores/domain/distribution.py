@@ -32,13 +32,6 @@ class CountDistribution:
 
     pmf: NDArray[np.float64]
 
-    @classmethod
-    def from_cdf(cls, cdf: NDArray[np.float64]) -> CountDistribution:
-        """Built from a rising cdf of shape [n]; what lies above its end is put into the last count."""
-        closed = np.clip(cdf, 0.0, 1.0)
-        closed[-1] = 1.0
-        return cls(np.diff(np.maximum.accumulate(closed), prepend=0.0))
-
     @property
     def mean(self) -> float:
         """The expected count."""

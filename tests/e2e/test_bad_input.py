@@ -208,12 +208,14 @@ def test_content_types(riftline: Riftline) -> None:
 
 
 def test_unknown_versions(riftline: Riftline) -> None:
-    """A version that is not served is refused by header and by path."""
-    for accept in ("application/vnd.riftline.v2+json", "application/vnd.riftline.v1.1+json, */*"):
+    """A version that is not served is refused by header, unless another answer is taken too, and by path."""
+    for accept in ("application/vnd.riftline.v2+json", "application/vnd.riftline.v1.1+json, */*;q=0"):
         answer = riftline.client.get("/models/status", headers={"Accept": accept})
         assert_problem(answer, 406, "unknown-version")
+    either = {"Accept": "application/vnd.riftline.v2+json, */*;q=0.1"}
+    assert riftline.client.get("/models/status", headers=either).status_code == 200
     for path in ("/v2/models/status", "/v0/predict/single", "/v999999999999999999999999/x"):
-        assert_problem(riftline.client.get(path), 404, "not-found")
+        assert_problem(riftline.client.get(path), 404, "unknown-version")
 
 
 def test_paths_and_methods(client: httpx.Client) -> None:

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.answers import Outlook, curve_lines, look
+from actors.answers import Outlook, curve_lines, look, look_all
 from actors.feature_view import FeatureView
 from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
 from stores.domain.props import DataTier, MapRange, Position, PropRequest, PropType, Side
-from stores.errors import InvalidError, UnknownNameError
+from stores.errors import InvalidError, RiftlineError, UnknownNameError
 from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
 
 if TYPE_CHECKING:
     from actors.ensemble import PropEnsemble
 
-MID, BOT, JUNGLE = (POSITIONS.index(one) for one in (Position.MID, Position.BOT, Position.JUNGLE))
+TOP, JUNGLE, MID, BOT = (POSITIONS.index(one) for one in (Position.TOP, Position.JUNGLE, Position.MID, Position.BOT))
 PLAYERS = (
     PlayerEntry("p:faker", "Faker", MID, "t:t1", "T1", "LCK", 900),
     PlayerEntry("p:oner", "Oner", JUNGLE, "t:t1", "T1", "LCK", 400),
@@ -37,21 +37,26 @@ TEAMS = (TeamEntry("t:t1", "T1", "LCK", 500), TeamEntry("t:gen", "Gen.G", "LCK",
 LEAGUES = (TournamentEntry("LCK", "16.10", 900), TournamentEntry("LPL", "16.10", 800))
 
 
-@pytest.fixture(scope="module")
-def view() -> FeatureView:
-    """One shard that owns the whole world; its numbers are drawn once."""
+def world(players: tuple[PlayerEntry, ...]) -> FeatureView:
+    """One shard that owns all; its numbers are always the same."""
     rng = np.random.default_rng(2)
     shard = PublishedShard(
         shard="all",
         source=FeatureSource(11, FEATURE_VERSION, datetime(2026, 5, 31, 15, tzinfo=UTC)),
-        players=PLAYERS,
-        player_features=rng.uniform(0.1, 15.0, (len(PLAYERS), len(PLAYER_FEATURES))),
+        players=players,
+        player_features=rng.uniform(0.1, 15.0, (len(players), len(PLAYER_FEATURES))),
         teams=TEAMS,
         team_features=rng.uniform(5.0, 20.0, (len(TEAMS), len(TEAM_FEATURES))),
         tournaments=LEAGUES,
         tournament_features=rng.uniform(5.0, 20.0, (len(LEAGUES), len(CONTEXT_FEATURES))),
     )
     return FeatureView([shard])
+
+
+@pytest.fixture(scope="module")
+def view() -> FeatureView:
+    """The whole small world."""
+    return world(PLAYERS)
 
 
 def ask(*players: str, line: float = 3.5, maps: tuple[int, int] = (1, 2), **more: Any) -> PropRequest:
@@ -203,6 +208,9 @@ def test_what_was_inferred_is_told(view: FeatureView, small_model: PropEnsemble)
         (ask("Smash"), "Smash is the name of several players; Smash of no known team is meant"),
         (ask("Chovy", team="T1"), "Chovy last played for Gen.G, not T1"),
         (ask(match_date=date(2026, 5, 30)), "features are as of 2026-05-31"),
+        (ask(match_date=date(2026, 6, 15)), "features are as of 2026-05-31, 15 days older than the match"),
+        (ask("Smash", team="Gen.G"), "Smash is the name of several players; Smash of no known team is meant"),
+        (ask("Smash", position_roles=(Position.BOT,)), "Smash is the name of several players"),
         (ask("Faker", "Oner"), "independent"),
         (ask(maps=(1, 3)), "map 3 is played with probability 0.55"),
         (ask(maps=(1, 4)), "map 4 is played with probability 0.33"),
@@ -218,8 +226,40 @@ def test_doubts_are_told(view: FeatureView, small_model: PropEnsemble, request_:
 def test_a_clear_question_has_no_warning(view: FeatureView, small_model: PropEnsemble, outlook: Outlook) -> None:
     """Nothing is said where nothing is doubtful, and an id is nobody else's name."""
     assert outlook.warnings == ()
-    request = ask("p:smash", opponent="Gen.G", match_date=date(2026, 6, 2), maps=(2, 2))
+    request = ask("p:smash", opponent="Gen.G", match_date=date(2026, 6, 14), maps=(2, 2))
     assert look(request, view, small_model).warnings == ()
+
+
+TWINS = (
+    PlayerEntry("p:top", "Twin", TOP, "t:gen", "Gen.G", "LPL", 300),
+    PlayerEntry("p:mid", "Twin", MID, "t:t1", "T1", "LCK", 200),
+    PlayerEntry("p:bot", "Twin", BOT, None, None, "LCK", 100),
+    PlayerEntry("p:late", "Twin", BOT, None, None, "LCK", 50),
+)
+
+
+@pytest.mark.parametrize(
+    ("given_", "meant", "clear"),
+    [
+        ({}, "p:top", False),
+        ({"team": "T1"}, "p:mid", True),
+        ({"position_roles": (Position.MID,)}, "p:mid", True),
+        ({"position_roles": (Position.BOT,)}, "p:bot", False),
+        ({"tournament": "LPL"}, "p:top", True),
+        ({"tournament": "LCK"}, "p:mid", False),
+        ({"tournament": "LCK", "position_roles": (Position.BOT,)}, "p:bot", False),
+        ({"team": "T1", "position_roles": (Position.BOT,), "tournament": "LPL"}, "p:mid", True),
+        ({"position_roles": (Position.TOP,), "tournament": "LCK"}, "p:top", True),
+        ({"position_roles": (Position.SUPPORT,)}, "p:top", False),
+    ],
+)
+def test_of_namesakes_the_one_that_fits_is_meant(
+    small_model: PropEnsemble, given_: dict[str, Any], meant: str, *, clear: bool
+) -> None:
+    """The team decides, then the role, then the league, and games only among the rest, which is then told."""
+    outlook = look(ask("twin", **given_), world(TWINS), small_model)
+    assert [player.player_id for player in outlook.players] == [meant]
+    assert any("several players" in note for note in outlook.warnings) != clear
 
 
 @pytest.mark.parametrize("player", ["p:smash2", "Lost"])
@@ -256,3 +296,61 @@ def test_position_and_prop_matter(view: FeatureView, small_model: PropEnsemble, 
     assert look(request, view, small_model).forecast.base.pmf.tolist() != outlook.forecast.base.pmf.tolist()
     assists = replace(ask(opponent="Gen.G"), prop_type=PropType.ASSISTS)
     assert look(assists, view, small_model).forecast.base.mean != outlook.forecast.base.mean
+
+
+def test_many_are_answered_as_each_alone(view: FeatureView, small_model: PropEnsemble) -> None:
+    """Of mixed props, ranges and players, each answer is that of its question alone to the bit, and errors stay put."""
+    names = [("Faker",), ("nobody",), ("Faker", "Oner", "Rookie"), ("Lost",), ("Smash",), ("Faker", "p:faker")]
+    ranges = [(1, 1), (2, 2), (1, 2), (1, 5), (3, 4)]
+    requests = [
+        replace(ask(*players, maps=maps, opponent=opponent), prop_type=prop)
+        for maps in ranges
+        for players in names
+        for prop in PropType
+        for opponent in (None, "Gen.G", "T1")
+    ]
+    together = look_all(requests, view, small_model)
+    assert len(together) == len(requests)
+    assert {type(one) for one in together} == {Outlook, UnknownNameError, InvalidError}
+    for request, found in zip(requests, together, strict=True):
+        assert said(found) == said(alone(request, view, small_model))
+
+
+def test_nothing_asked_is_nothing_answered(view: FeatureView, small_model: PropEnsemble) -> None:
+    """No question, or none that can be answered, needs no model."""
+    assert look_all([], view, small_model) == []
+    assert [type(one) for one in look_all([ask("nobody")], view, small_model)] == [UnknownNameError]
+
+
+def test_the_trees_are_asked_once_per_prop(
+    view: FeatureView, small_model: PropEnsemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many questions there are, each prop's trees see all rows in one call."""
+    seen: list[tuple[PropType, int]] = []
+    means = small_model.means
+
+    def counted(prop: PropType, features: Any) -> Any:
+        seen.append((prop, len(features)))
+        return means(prop, features)
+
+    monkeypatch.setattr(small_model, "means", counted)
+    kills = [ask("Faker", "Oner", maps=(1, 3)), ask("Chovy")]
+    look_all([*kills, *(replace(one, prop_type=PropType.ASSISTS) for one in kills)], view, small_model)
+    assert seen == [(PropType.KILLS, 8), (PropType.ASSISTS, 8)]
+
+
+def alone(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outlook | RiftlineError:
+    """What one question gives or raises."""
+    try:
+        return look(request, view, model)
+    except RiftlineError as error:
+        return error
+
+
+def said(found: Outlook | RiftlineError) -> tuple[object, ...]:
+    """All of an outlook or an error, distributions as their bytes."""
+    if isinstance(found, RiftlineError):
+        return type(found), str(found)
+    both = found.forecast.base, found.forecast.calibrated
+    bits = [one.pmf.tobytes() for one in both]
+    return bits, found.data_tier, found.players, found.inferred, found.warnings, found.at_line(3.5)

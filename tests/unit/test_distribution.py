@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,9 +11,6 @@ from hypothesis import strategies as st
 
 from stores.domain.distribution import CountDistribution
 from stores.domain.props import Side
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FAIR = CountDistribution(np.array([0.25, 0.5, 0.25]))
 
@@ -92,25 +88,6 @@ def test_a_quantile_is_the_smallest_count_that_reaches(one: CountDistribution, p
 def test_the_last_quantile_is_a_count() -> None:
     """Probabilities that sum to a little less than 1 still end at the last count."""
     assert CountDistribution(np.array([0.5, 0.5 - 1e-9])).quantile(1.0) == 1
-
-
-@given(st.lists(st.floats(-0.1, 1.1), min_size=1, max_size=40))
-def test_any_cdf_becomes_a_distribution(values: list[float]) -> None:
-    """What falls or leaves [0, 1] is mended, a right cdf is kept, and the argument is left alone."""
-    cdf: NDArray[np.float64] = np.array(values)
-    before = cdf.copy()
-    made = CountDistribution.from_cdf(cdf)
-    assert np.array_equal(cdf, before)
-    assert (made.pmf >= 0).all()
-    assert made.pmf.sum() == pytest.approx(1.0, abs=1e-12)
-    rising = np.maximum.accumulate(np.clip(cdf, 0, 1))
-    assert np.allclose(np.cumsum(made.pmf)[:-1], rising[:-1], atol=1e-12)
-
-
-@given(distributions)
-def test_a_distribution_comes_back_from_its_cdf(one: CountDistribution) -> None:
-    """Building from the cdf undoes summing."""
-    assert np.allclose(CountDistribution.from_cdf(np.cumsum(one.pmf)).pmf, one.pmf, atol=1e-12)
 
 
 @given(distributions, distributions)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.ensemble import COUNTS_PER_MAP, MODEL_FILE, ModelParameters, PropEnsemble, PropParameters, sum_of
-from stores.domain.distribution import CountDistribution
 from stores.domain.props import MAX_MAP, MapRange, PropType
 from stores.errors import InvalidError
 from stores.features.schema import MODEL_FEATURES
@@ -116,8 +115,23 @@ def test_a_calibrated_cdf_always_rises(table: list[float], mean: float) -> None:
 def test_the_calibration_is_the_one_of_the_table(small_model: PropEnsemble) -> None:
     """Where the raw cdf is u, the calibrated one is the table at u."""
     model = calibrated_by(small_model, (0.0, 0.4, 1.0))
-    halved = CountDistribution(np.array([0.25, 0.25, 0.25, 0.25]))
-    assert model.calibrate(KILLS, halved).pmf == pytest.approx([0.2, 0.2, 0.3, 0.3])
+    assert model.calibrate(KILLS, np.full((1, 4), 0.25))[0] == pytest.approx([0.2, 0.2, 0.3, 0.3])
+
+
+@pytest.mark.parametrize("map_range", RANGES)
+@pytest.mark.parametrize("knots", [2, 101])
+def test_one_forecast_and_many_agree_to_the_bit(small_model: PropEnsemble, map_range: MapRange, knots: int) -> None:
+    """A player's distribution, raw and calibrated, is the same alone and among hundreds, as serving and scoring ask."""
+    rng = np.random.default_rng(4)
+    model = calibrated_by(small_model, tuple((np.linspace(0, 1, knots) ** 1.3).tolist()))
+    means, position = rng.uniform(0.05, 15.0, (300, len(map_range.maps))), rng.integers(0, 5, 300)
+    together = model.forecasts(KILLS, means, position, map_range)
+    for one, of_player, at in zip(together, means, position, strict=True):
+        alone = model.forecast(KILLS, of_player, int(at), map_range)
+        assert alone.base.pmf.tobytes() == one.base.pmf.tobytes()
+        assert alone.calibrated.pmf.tobytes() == one.calibrated.pmf.tobytes()
+    raw = np.stack([one.base.pmf for one in together])
+    assert [row.tobytes() for row in model.calibrate(KILLS, raw)] == [one.calibrated.pmf.tobytes() for one in together]
 
 
 def test_two_players_are_convolved(small_model: PropEnsemble) -> None:

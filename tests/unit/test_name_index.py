@@ -35,13 +35,19 @@ def test_case_and_white_space_do_not_matter(name: str) -> None:
 
 
 def test_of_namesakes_the_one_with_most_games_is_found() -> None:
-    """The better known of two is meant, and how many there are is told; an id means its own."""
+    """The better known of two is meant; an id means its own."""
     assert INDEX.find("shanks") is OTHER_SHANKS
     assert INDEX.find("bin") is BIN
-    assert (INDEX.namesakes("Shanks"), INDEX.namesakes("BIN"), INDEX.namesakes("Faker")) == (2, 2, 1)
     assert INDEX.find("oe:2") is SHANKS
-    assert INDEX.namesakes("oe:2") == 1
-    assert INDEX.namesakes("nobody") == 0
+
+
+def test_all_namesakes_are_candidates() -> None:
+    """All who bear a name are told, the best known first; an id has one bearer, and what nobody bears is refused."""
+    assert list(INDEX.candidates(" shanks")) == [OTHER_SHANKS, SHANKS]
+    assert list(INDEX.candidates("BIN")) == [BIN, LOUD_BIN]
+    assert list(INDEX.candidates("oe:2")) == [SHANKS]
+    with pytest.raises(NotFoundError):
+        INDEX.candidates("nobody")
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("Fakr", "Faker"), ("fakerr", "Faker"), ("shank", "Shanks")])
@@ -52,6 +58,14 @@ def test_typing_errors_are_answered_with_suggestions(typed: str, meant: str) -> 
     assert caught.value.suggestions[0] == meant
     assert typed in str(caught.value)
     assert meant in str(caught.value)
+
+
+def test_suggestions_are_spelt_as_their_bearers_are() -> None:
+    """The case of a typing error plays no part, and what is suggested keeps its own."""
+    assert INDEX.search("FAKRE", 1) == INDEX.search("fakre", 1) == [FAKER]
+    with pytest.raises(NotFoundError) as caught:
+        INDEX.find("SHANK")
+    assert caught.value.suggestions[0] == "Shanks"
 
 
 def test_what_is_near_nothing_has_no_suggestion() -> None:

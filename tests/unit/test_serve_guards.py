@@ -8,6 +8,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from serve_apps.guards import MAX_BODY_BYTES, RequestGuard, check_version
+from serve_apps.problems import problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,13 @@ HALF = b"x" * (MAX_BODY_BYTES // 2)
 class Exchange:
     """One request through the guard, sent in chunks, to an application that reads it and answers 200."""
 
-    def __init__(self, chunks: Sequence[bytes], headers: dict[str, str], method: str = "POST") -> None:
+    def __init__(
+        self, chunks: Sequence[bytes], headers: dict[str, str], method: str = "POST", accepts: Sequence[str] = ()
+    ) -> None:
         self.seen: list[tuple[str, bytes]] = []
         self.sent: list[Any] = []
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        raw += [(b"Accept", value.encode()) for value in accepts]
         self._scope = {"type": "http", "method": method, "path": "/predict/single", "headers": raw}
         self._chunks = list(chunks)
 
@@ -54,18 +58,25 @@ class Exchange:
         ("application/vnd.riftline.v1+json; q=0.9, text/html", "/players", None),
         ("text/html, Application/Vnd.Riftline.V1+JSON", "/players", None),
         ("", "/vim/settings", None),
+        ("application/vnd.riftline.v2+json, */*;q=0.1", "/players", None),
+        ("application/vnd.riftline.v2+json, application/json", "/players", None),
+        ("application/vnd.riftline.v2+json, application/vnd.riftline.v1+json", "/players", None),
         ("application/vnd.riftline.v2+json", "/players", 406),
+        ("application/vnd.riftline.v2+json, text/html", "/players", 406),
+        ("application/vnd.riftline.v2+json, application/vnd.riftline.v3+json", "/players", 406),
+        ("application/vnd.riftline.v2+json, */*; q=0.0", "/players", 406),
+        ("application/json", "/v2/players", 404),
         ("", "/v2/players", 404),
     ],
 )
 def test_versions(accept: str, path: str, status: int | None) -> None:
-    """Only version 1 is served, by header and by path; other media types and paths are none of the guard's business."""
+    """A version that is not served is refused, unless the header takes another answer too; both bear one code."""
     if status is None:
         check_version(accept, path)
         return
     with pytest.raises(HTTPException) as caught:
         check_version(accept, path)
-    assert caught.value.status_code == status
+    assert (caught.value.status_code, problem_of(caught.value).code) == (status, "unknown-version")
 
 
 async def test_a_chunked_body_arrives_whole() -> None:
@@ -91,6 +102,13 @@ async def test_a_body_of_just_the_limit_passes() -> None:
 async def test_another_content_type_is_refused() -> None:
     """Only JSON is read."""
     assert await Exchange([b"a=1"], {"content-type": "application/x-www-form-urlencoded"}).status() == 415
+
+
+async def test_accept_in_several_lines_is_one_list() -> None:
+    """What one line refuses another may allow."""
+    unknown = "application/vnd.riftline.v2+json"
+    assert await Exchange([], {}, accepts=["*/*", unknown]).status() == 200
+    assert await Exchange([], {}, accepts=[unknown, unknown]).status() == 406
 
 
 async def test_head_is_answered_as_get() -> None:
