@@ -14,8 +14,8 @@ from stores.domain import negative_binomial
 from stores.domain.props import MAX_MAP, PropType
 from stores.errors import InvalidError
 from stores.features.schema import POSITIONS
-from training.boosting import BoostingCluster, BoostingParams, Labelled, train_rounds, train_until_best
 from training.baselines import position_means, rolling_means
+from training.boosting import BoostingCluster, BoostingParams, Labelled, train_rounds, train_until_best
 from training.scores import crps, log_scores, pit_curve
 
 if TYPE_CHECKING:
