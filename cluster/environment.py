@@ -31,6 +31,7 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
         # Ray would run its workers, the gateway among them, at nice 15: any other program would delay every answer
         "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "SPT_NOENV": "1",  # Ray renames its processes, which would otherwise overwrite their environment and our mark
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -38,7 +38,9 @@ def test_two_homes_have_two_marks(tmp_path: Path) -> None:
 def test_a_driver_does_not_bear_the_mark(settings: Settings) -> None:
     """Only what the head starts is marked: a driver and the database must survive the stop of the cluster."""
     assert environment.MARK not in environment.cluster_environment(settings)
-    assert environment.marked_environment(settings)[environment.MARK] == environment.cluster_mark(settings)
+    marked = environment.marked_environment(settings)
+    assert marked[environment.MARK] == environment.cluster_mark(settings)
+    assert marked["SPT_NOENV"] == "1"  # a renamed process would lose its environment, and the mark with it
 
 
 def test_the_ingress_flags_are_set(settings: Settings) -> None:
