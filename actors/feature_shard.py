@@ -12,7 +12,7 @@ import pyarrow as pa
 from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
 from actors.ring import HashRing
 from stores.errors import NotFoundError
-from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
+from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITION_INDEX, TEAM_FEATURES
 from stores.features.tables import (
     AS_OF,
     FEATURES,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from stores.settings import LakeSettings
 
 _NEWEST = Equals("series_id", None)
-_POSITION_INDEX = {str(position): index for index, position in enumerate(POSITIONS)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +109,7 @@ def _player_entries(players: pa.Table) -> tuple[PlayerEntry, ...]:
         PlayerEntry(
             row["player_id"],
             row["player_name"],
-            _POSITION_INDEX[row["position_primary"]],
+            POSITION_INDEX[row["position_primary"]],
             row["team_id"],
             row["team_current"],
             row["tournament"],

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+# where a row came from; the other fields are what it says
+SOURCE_FIELDS = ("source", "source_sha256", "layout", "row_number", "ingested_at")
+
 CANDIDATE_SCHEMA: dict[str, pl.DataType] = {
     # where the row came from
     "source": pl.String(),

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from pipelines.candidates import CANDIDATE_SCHEMA
+from pipelines.candidates import CANDIDATE_SCHEMA, SOURCE_FIELDS
 from pipelines.layouts import SPECS, Layout
 from stores.errors import RiftlineError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-SOURCE_FIELDS = ("source", "source_sha256", "layout", "row_number", "ingested_at")
 CLEAN_FIELDS = tuple(name for name in CANDIDATE_SCHEMA if name not in SOURCE_FIELDS)
 MISSING = frozenset({"", "NULL", "NaN", "nan"})  # no other spelling: "Null" or "None" may be a player
 MAX_NAME_CHARS = 200

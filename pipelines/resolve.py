@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipelines.candidates import CANDIDATE_SCHEMA
+from pipelines.candidates import CANDIDATE_SCHEMA, SOURCE_FIELDS
 from pipelines.lineups import Reason, judged_games, lineups
 from pipelines.silver_rows import match_results, player_performance
 from stores.errors import RiftlineError
 from stores.lake.tables import QUARANTINE
 
 _COUNTED = ("kills", "deaths", "assists")  # what two sources may contradict each other on
-_ORIGIN = ("source", "source_sha256", "layout", "row_number", "ingested_at")
 _IDS = {"source_player_id": "player_name", "source_team_id": "team"}
 
 
@@ -110,7 +109,7 @@ def _newest(rows: pl.DataFrame) -> pl.DataFrame:
     keyed = rows.with_columns(_within_game().alias("within_game"))
     groups = keyed.group_by(key).agg(pl.len().alias("repeats"), pl.col("row").max().alias("newest"))
     keyed = keyed.join(groups, on=key, nulls_equal=True).sort("newest", "row").with_row_index("at")
-    filled = [name for name in CANDIDATE_SCHEMA if name not in (*_ORIGIN, *_COUNTED, *_IDS, "match_id")]
+    filled = [name for name in CANDIDATE_SCHEMA if name not in (*SOURCE_FIELDS, *_COUNTED, *_IDS, "match_id")]
     single = keyed.filter(pl.col("repeats") == 1).with_columns(pl.lit(0, pl.UInt32).alias("contradicted"))
     repeated = keyed.filter(pl.col("repeats") > 1)
     older_differs = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).last().over("newest")) for c in _COUNTED)

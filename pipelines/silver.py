@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import ray.data
 
-from pipelines.candidates import CANDIDATE_SCHEMA
+from pipelines.candidates import CANDIDATE_SCHEMA, SOURCE_FIELDS
 from pipelines.cleaning import RowRejected, clean_row
 from pipelines.lake_writer import overwrite
 from pipelines.layouts import Layout
@@ -31,7 +31,6 @@ PROCESSING_VERSION = "s1"  # raise it when a rule changes: silver is then made a
 _BRONZE_SNAPSHOT = "riftline.match-rows-snapshot"
 _VERSION = "riftline.processing-version"
 _COUNTS = "riftline.counts"
-_ORIGIN = ("source", "source_sha256", "layout", "row_number", "ingested_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def _cleaned_schema() -> dict[str, pl.DataType]:
 def clean_batch(rows: pa.Table) -> pa.Table:
     """Bronze rows as candidate rows; a rejected row keeps only its origin and ``reject_reason``."""
     cleaned = [
-        {**{name: row[name] for name in _ORIGIN}, **_clean(row["layout"], row["payload"], row["damage"])}
+        {**{name: row[name] for name in SOURCE_FIELDS}, **_clean(row["layout"], row["payload"], row["damage"])}
         for row in rows.to_pylist()
     ]
     return pl.DataFrame(cleaned, schema=_cleaned_schema()).to_arrow()

@@ -19,6 +19,7 @@ from stores.features.schema import (
     CONTEXT_FEATURES,
     FEATURE_VERSION,
     PLAYER_FEATURES,
+    POSITION_INDEX,
     POSITIONS,
     TEAM_FEATURES,
 )
@@ -54,7 +55,6 @@ SILVER_COLUMNS = (
     "damage_share",
     "vision_score",
 )
-_POSITION_INDEX = {str(position): index for index, position in enumerate(POSITIONS)}
 _NAN = float("nan")
 
 
@@ -237,7 +237,7 @@ def _team(own: list[Mapping[str, object]], other: list[Mapping[str, object]], *,
 def _played_by(row: Mapping[str, object]) -> PlayedBy:
     return PlayedBy(
         player_id=str(row["player_id"]),
-        position=_POSITION_INDEX[str(row["position"])],
+        position=POSITION_INDEX[str(row["position"])],
         champion=_text(row["champion"]),
         kills=_whole(row["kills"]),
         deaths=_whole(row["deaths"]),
@@ -268,7 +268,7 @@ def _series(rows: Iterable[Mapping[str, object]]) -> Iterator[_Series]:
         first = members[0]  # the rows are in order of time
         players: dict[str, int] = {}
         for row in members:  # who changes role within the series has the role of his first game
-            players.setdefault(str(row["player_id"]), _POSITION_INDEX[str(row["position"])])
+            players.setdefault(str(row["player_id"]), POSITION_INDEX[str(row["position"])])
         yield _Series(
             series_id=str(series_id),
             starts_us=_whole(first["started_at"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stores.domain.props import PropType
-from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
+from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, POSITION_INDEX, TEAM_FEATURES
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ LABEL_COLUMNS = (
     "kills",
     "assists",
 )
-_POSITION_INDEX = {str(position): index for index, position in enumerate(POSITIONS)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +84,7 @@ def build_training_set(silver: pa.Table, players: pa.Table, teams: pa.Table, tou
     )
     column = {name: labels[name].to_numpy(zero_copy_only=False) for name in LABEL_COLUMNS}
     series = column["series_id"]
-    position = np.array([_POSITION_INDEX[value] for value in column["position"]], dtype=np.int64)
+    position = np.array([POSITION_INDEX[value] for value in column["position"]], dtype=np.int64)
     contexts, context_row = _snapshots(tournaments, ("series_id",), CONTEXT_FEATURES)
     context_rows = np.array([context_row[(one,)] for one in series], dtype=np.int64)
     player_vectors, player_row = _snapshots(players, ("series_id", "player_id"), PLAYER_FEATURES)

@@ -8,6 +8,7 @@ from typing import Final
 from stores.domain.props import Position
 
 POSITIONS: Final = tuple(Position)
+POSITION_INDEX: Final = {str(position): index for index, position in enumerate(POSITIONS)}
 
 # --- of a player -----------------------------------------------------------------------------------------------------
 PLAYER_STATS: Final = (

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.candidates import CANDIDATE_SCHEMA
+from pipelines.candidates import CANDIDATE_SCHEMA, SOURCE_FIELDS
 from pipelines.cleaning import (
-    SOURCE_FIELDS,
     RowRejected,
     clean_row,
     parse_date,
