@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,19 @@ from stores.errors import InvalidError
 from stores.settings import PORT_VARIABLES, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 run = CliRunner().invoke
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """A command gives its process the cluster's environment; the tests that follow get theirs back."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
