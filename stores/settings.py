@@ -17,19 +17,71 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PostgresSettings:
-    """Where PostgreSQL is. ``url`` empty means the embedded server in ``data_dir``."""
+    """Where PostgreSQL is. ``url`` empty: the embedded server in ``data_dir``; ``replica_url`` empty: no replica."""
 
     data_dir: Path
     url: str = field(default="", repr=False)  # holds a password
+    replica_url: str = field(default="", repr=False)
     pool_size: int = 4  # a replica's writer sends one batch at a time; the rest is reading
 
 
 @dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where Redis is: a single node or any node of a cluster. ``url`` empty: the embedded server in ``data_dir``."""
+
+    data_dir: Path
+    url: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseSettings:
+    """Where ClickHouse is. ``url`` (http or https) empty means its engine in this process, over ``data_dir``.
+
+    ``spill_dir`` keeps the rows that the server has not taken yet.
+    """
+
+    data_dir: Path
+    spill_dir: Path
+    url: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxSettings:
+    """Where InfluxDB 2 is. ``url`` empty means that points are kept in PostgreSQL."""
+
+    url: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    org: str = "riftline"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """The brokers of Kafka, ``host:port`` with commas. Empty means that the event log is kept in Redis Streams."""
+
+    bootstrap_servers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """How an S3 warehouse is reached. Empty fields are found as the AWS tools find them."""
+
+    endpoint: str = ""
+    region: str = ""
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LakeSettings:
-    """Where the Iceberg catalog and its warehouse are, as URIs."""
+    """Where the Iceberg catalog and its warehouse are, as URIs.
+
+    A catalog is a database (``sqlite:``, ``postgresql:``) or a REST catalog (``http:``, ``https:``); a warehouse is a
+    folder (``file:``) or a bucket (``s3:``).
+    """
 
     catalog_uri: str = field(repr=False)  # may hold a password
     warehouse: str
+    s3: S3Settings = S3Settings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +123,10 @@ class Settings:
 
     home: Path
     postgres: PostgresSettings
+    redis: RedisSettings
+    clickhouse: ClickHouseSettings
+    influx: InfluxSettings
+    kafka: KafkaSettings
     lake: LakeSettings
     cluster: ClusterSettings
 
@@ -82,10 +138,32 @@ class Settings:
         defaults = ClusterSettings()
         return cls(
             home=home,
-            postgres=PostgresSettings(data_dir=home / "postgres", url=env.get("RIFTLINE_DATABASE_URL", "")),
+            postgres=PostgresSettings(
+                data_dir=home / "postgres",
+                url=env.get("RIFTLINE_DATABASE_URL", ""),
+                replica_url=env.get("RIFTLINE_DATABASE_REPLICA_URL", ""),
+            ),
+            redis=RedisSettings(data_dir=home / "redis", url=env.get("RIFTLINE_REDIS_URL", "")),
+            clickhouse=ClickHouseSettings(
+                data_dir=home / "clickhouse",
+                spill_dir=home / "spill",
+                url=env.get("RIFTLINE_CLICKHOUSE_URL", ""),
+            ),
+            influx=InfluxSettings(
+                url=env.get("RIFTLINE_INFLUX_URL", ""),
+                token=env.get("RIFTLINE_INFLUX_TOKEN", ""),
+                org=env.get("RIFTLINE_INFLUX_ORG", "riftline"),
+            ),
+            kafka=KafkaSettings(bootstrap_servers=env.get("RIFTLINE_KAFKA_SERVERS", "")),
             lake=LakeSettings(
                 catalog_uri=env.get("RIFTLINE_CATALOG_URI", f"sqlite:///{home}/lake/catalog.db"),
                 warehouse=env.get("RIFTLINE_WAREHOUSE", f"file://{home}/lake/warehouse"),
+                s3=S3Settings(
+                    endpoint=env.get("RIFTLINE_S3_ENDPOINT", ""),
+                    region=env.get("RIFTLINE_S3_REGION", ""),
+                    access_key=env.get("RIFTLINE_S3_ACCESS_KEY", ""),
+                    secret_key=env.get("RIFTLINE_S3_SECRET_KEY", ""),
+                ),
             ),
             cluster=ClusterSettings(
                 http_host=env.get("RIFTLINE_HTTP_HOST", defaults.http_host),
