@@ -1,36 +1,21 @@
-"""Prediction ids: UUIDv7 (RFC 9562), so that an id carries its moment and new ids sort behind old ones."""
+"""Prediction ids: they carry their moment (`stores.domain.time_ids`)."""
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-from stores.errors import InvalidError
+from stores.domain.time_ids import moment_of, new_time_id
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_VERSION = 7
-_VARIANT = 0b10
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
 
 
 def new_prediction_id(now: datetime) -> UUID:
     """A fresh id of the moment ``now``, cut to the millisecond. Raises InvalidError for a naive or pre-1970 time."""
-    if now.tzinfo is None:
-        raise InvalidError(f"the time {now} has no zone; give an aware time", "now")
-    milliseconds = (now - _EPOCH) // _MILLISECOND
-    if milliseconds < 0:
-        raise InvalidError(f"the time {now} lies before 1970", "now")
-    noise = int.from_bytes(os.urandom(10), "big")
-    noise_a, noise_b = noise >> 68, noise & ((1 << 62) - 1)
-    return UUID(int=milliseconds << 80 | _VERSION << 76 | noise_a << 64 | _VARIANT << 62 | noise_b)
+    return new_time_id(now)
 
 
 def created_at(prediction_id: UUID) -> datetime:
     """The moment inside the id, to the millisecond. Raises InvalidError for a UUID of another kind."""
-    try:
-        if prediction_id.version == _VERSION:
-            return _EPOCH + (prediction_id.int >> 80) * _MILLISECOND
-    except OverflowError:  # 48 bits reach beyond the year 9999
-        pass
-    raise InvalidError(f"{prediction_id} is not a prediction id (UUIDv7)", "prediction_id")
+    return moment_of(prediction_id, "prediction_id", "a prediction id")

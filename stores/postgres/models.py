@@ -25,17 +25,13 @@ _INSERT = (
 _REGISTERED_AS = {DeploymentStatus.TRAINING, DeploymentStatus.TESTING, DeploymentStatus.STAGING}
 
 
-class ModelRegistry:
-    """The versions of every model. A version that was registered never changes, except for its deployment.
-
-    What a call returned is durable. A name has at most one version in production at any moment, in every reader's eyes.
-    """
+class PostgresModelRegistry:
+    """`ModelRegistry` in PostgreSQL."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def register(self, record: ModelRecord) -> ModelRecord:
-        """Add a version and return it as stored. Raises ConflictError when it exists, InvalidError when it is wrong."""
         if record.deployment_status not in _REGISTERED_AS:
             raise InvalidError(
                 f"a model cannot be registered as {record.deployment_status}; register, then promote it",
@@ -48,10 +44,6 @@ class ModelRegistry:
         return _record(row)
 
     async def promote(self, name: str, version: str) -> ModelRecord:
-        """Put a version into production and deprecate the one before it, in one step. Idempotent; also the rollback.
-
-        Promotions of one name queue behind one another. Raises NotFoundError when the version does not exist.
-        """
         async with self._pool.transaction() as connection:
             await connection.execute(
                 "SELECT 1 FROM ml_models WHERE model_name = $1 ORDER BY model_id FOR UPDATE",
@@ -74,7 +66,6 @@ class ModelRegistry:
             return await _get(connection, name, version)  # a version that does not exist undoes the transaction
 
     async def production(self, name: str) -> ModelRecord | None:
-        """The version of ``name`` that is in production, if there is one."""
         async with self._pool.transaction() as connection:
             row = await connection.fetchrow(
                 f"{_SELECT} WHERE model_name = $1 AND deployment_status = 'production'", name
@@ -82,12 +73,10 @@ class ModelRegistry:
         return None if row is None else _record(row)
 
     async def get(self, name: str, version: str) -> ModelRecord:
-        """One version. Raises NotFoundError, suggesting the versions that do exist."""
         async with self._pool.transaction() as connection:
             return await _get(connection, name, version)
 
     async def list(self, name: str | None = None) -> tuple[ModelRecord, ...]:
-        """Every version, of ``name`` only when given: by name, the newest first."""
         async with self._pool.transaction() as connection:
             rows = await connection.fetch(
                 f"{_SELECT} WHERE $1::text IS NULL OR model_name = $1 ORDER BY model_name, created_at DESC, model_id",

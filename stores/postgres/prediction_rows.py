@@ -74,10 +74,12 @@ INSERT = (
     f"SELECT {', '.join(_TYPES)} FROM json_to_recordset($1::text::json) "
     f"AS row({', '.join(f'{name} {kind}' for name, kind in _TYPES.items())}) ON CONFLICT DO NOTHING"
 )
-SELECT = (
-    f"SELECT {', '.join(_READ_AS.get(name, name) for name in _TYPES)} "  # noqa: S608  # constants
-    "FROM prediction_requests WHERE prediction_id = $1 AND created_at = $2"
-)
+COLUMNS = ", ".join(_READ_AS.get(name, name) for name in _TYPES)
+_OLDER = "($2::timestamptz IS NULL OR (created_at <= $2 AND (created_at, prediction_id) < ($2, $3::uuid)))"
+_PAGE = f"AND {_OLDER} ORDER BY created_at DESC, prediction_id DESC LIMIT $4"
+SELECT = f"SELECT {COLUMNS} FROM prediction_requests WHERE prediction_id = $1 AND created_at = $2"  # noqa: S608  # constants
+SELECT_OF_USER = f"SELECT {COLUMNS} FROM prediction_requests WHERE user_id = $1 {_PAGE}"  # noqa: S608  # constants
+SELECT_OF_PLAYER = f"SELECT {COLUMNS} FROM prediction_requests WHERE player_names @> ARRAY[$1::text] {_PAGE}"  # noqa: S608  # constants
 
 
 def encode(record: PredictionRecord) -> bytes:

@@ -8,7 +8,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stores.domain.checks import check_text
 from stores.domain.prediction_id import created_at
+from stores.domain.time_ids import moment_of
 from stores.errors import (
     InvalidError,
     NotFoundError,
@@ -17,7 +19,7 @@ from stores.errors import (
     RiftlineError,
     TransientError,
 )
-from stores.postgres.prediction_rows import INSERT, SELECT, encode, record_of
+from stores.postgres.prediction_rows import INSERT, SELECT, SELECT_OF_PLAYER, SELECT_OF_USER, encode, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 1000  # about 20 ms of the server's time
 MAX_QUEUED = 20_000  # about half a second of writing; beyond it a caller should hear that it is too much
+MAX_PAGE = 200
+MAX_NAME = 200  # the API takes shorter ones
 RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # about 3 s: a restart of the server is survived, a failover is not
 
 
@@ -39,12 +43,8 @@ class _Waiting:
     done: asyncio.Future[None] = field(compare=False)
 
 
-class PredictionStore:
-    """The predictions given. When `record` returns, the row is on the server's disk and survives its kill -9.
-
-    A crash of this process loses only rows whose `record` had not returned. A row is never doubled: its id is its key,
-    so a write whose outcome is unknown is simply repeated. Belongs to one event loop; any number of callers at once.
-    """
+class PostgresPredictions:
+    """`Predictions` in PostgreSQL."""
 
     def __init__(self, pool: Pool, retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S) -> None:
         self._pool = pool
@@ -53,16 +53,9 @@ class PredictionStore:
         self._writer: asyncio.Task[None] | None = None
 
     async def record(self, record: PredictionRecord) -> None:
-        """Store one prediction; what is recorded at the same time shares its commit. A known id is left as it is.
-
-        Raises InvalidError for a row that cannot be stored (its neighbours are), OverloadedError when too many wait,
-        TransientError when the server stayed away, OutcomeUnknownError when the row may have been stored. A caller that
-        is cancelled does not take its row back.
-        """
         await self._enqueue(encode(record))
 
     async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
-        """Store many, each failing alone: the error of each record in order, None where it is durable."""
         outcomes = await asyncio.gather(*(self.record(record) for record in records), return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None and not isinstance(outcome, RiftlineError):
@@ -70,27 +63,45 @@ class PredictionStore:
         return [outcome if isinstance(outcome, RiftlineError) else None for outcome in outcomes]
 
     async def get(self, prediction_id: UUID) -> PredictionRecord:
-        """One prediction; its id names the partition to look into. Raises NotFoundError."""
         async with self._pool.transaction() as connection:
             row = await connection.fetchrow(SELECT, prediction_id, created_at(prediction_id))
         if row is None:
             raise NotFoundError(f"there is no prediction {prediction_id}")
         return record_of(row)
 
+    async def history(
+        self, user_id: UUID, *, before: UUID | None = None, limit: int = 50, after: int | None = None
+    ) -> tuple[PredictionRecord, ...]:
+        return await self._page(SELECT_OF_USER, user_id, before, limit, after)
+
+    async def history_of_player(
+        self, player_name: str, *, before: UUID | None = None, limit: int = 50, after: int | None = None
+    ) -> tuple[PredictionRecord, ...]:
+        check_text(player_name, "player_name", MAX_NAME)
+        return await self._page(SELECT_OF_PLAYER, player_name, before, limit, after)
+
+    async def mark(self) -> int:
+        return await self._pool.position()
+
     async def count(self) -> int:
-        """How many predictions are stored; reads every partition."""
         async with self._pool.transaction() as connection:
             return int(await connection.fetchval("SELECT count(*) FROM prediction_requests"))
 
     async def ping(self) -> None:
-        """Ask the server for nothing. Raises TransientError while it does not answer."""
-        async with self._pool.transaction() as connection:
-            await connection.execute("SELECT 1")
+        await self._pool.ping()
 
     async def drain(self) -> None:
-        """Wait until nothing is queued; call it before the pool is closed."""
         if self._writer is not None:
             await asyncio.shield(self._writer)
+
+    async def _page(
+        self, statement: str, whose: UUID | str, before: UUID | None, limit: int, after: int | None
+    ) -> tuple[PredictionRecord, ...]:
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidError(f"limit {limit} is not 1 to {MAX_PAGE}", "limit")
+        moment = None if before is None else moment_of(before, "before", "the id of a prediction")
+        rows = await self._pool.read(lambda it: it.fetch(statement, whose, moment, before, limit), after)
+        return tuple(record_of(row) for row in rows)
 
     async def _enqueue(self, row: bytes) -> None:
         if len(self._queue) >= MAX_QUEUED:

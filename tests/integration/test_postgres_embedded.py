@@ -25,7 +25,7 @@ from stores.errors import InvalidError
 from stores.postgres import embedded
 from stores.postgres.migrate import migrate
 from stores.postgres.pool import open_pool
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ def test_records_go_on_through_a_kill_and_a_new_start(data_dir: Path) -> None:
 async def _record_through_a_kill(data_dir: Path) -> int:
     pool = await open_pool(embedded.start(data_dir), 2)
     await migrate(pool)
-    store = PredictionStore(pool)
+    store = PostgresPredictions(pool)
 
     under_way = asyncio.Event()
 

@@ -12,6 +12,8 @@ from tests.servers.process import MissingServerError
 if TYPE_CHECKING:
     from pathlib import Path
 
+WAIT = ("-o", "DPkg::Lock::Timeout=120")  # another install may be under way
+
 
 def apt(program: Path, *packages: str) -> Path:
     """``program``, installing Debian packages for it as root. Raises MissingServerError where that cannot be."""
@@ -20,8 +22,8 @@ def apt(program: Path, *packages: str) -> Path:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise MissingServerError(f"{program} is missing; install the Debian packages {' '.join(packages)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update", "--quiet"], install):
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *WAIT, *packages]
+    for command in (["apt-get", "update", "--quiet", *WAIT], install):
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not program.exists():
         raise MissingServerError(

@@ -1,15 +1,16 @@
-"""A real PostgreSQL for the contract suites: one embedded server per session, one fresh database per test."""
+"""Real PostgreSQL servers for the contract suites: one of each kind per session, one fresh database per test."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -22,6 +23,8 @@ from stores.domain.props import DataTier, MapRange, Position, PropRequest, PropT
 from stores.postgres import embedded
 from stores.postgres.migrate import migrate
 from stores.postgres.pool import open_pool
+from tests.servers.need import needed
+from tests.servers.postgres import PgBouncer, Postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,26 +34,91 @@ if TYPE_CHECKING:
 NOON = datetime(2026, 3, 14, 12, 0, 0, 123000, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The URLs of a server's database ``postgres``: as a program connects, and past any pooler.
+
+    Its database ``migrated`` holds the schema.
+    """
+
+    url: str
+    direct_url: str
+
+
 def url_of(server: str, database: str) -> str:
     """The URL of another database of the same server."""
     return server.replace("/postgres?", f"/{database}?")
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of the session's server, whose database ``migrated`` holds the schema."""
-    home = Path(tempfile.mkdtemp(prefix="rift-", dir="/tmp"))  # short: a socket's path ends at 107 bytes
+def home() -> Iterator[Path]:
+    """A folder for the servers' data under a short path: a socket's path ends at 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="rift-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def embedded_server(home: Path) -> Iterator[Server]:
+    """The server of the wheel."""
     try:
         url = embedded.start(home / "pg")
+        asyncio.run(_forgo_durability(url))
         asyncio.run(_make_template(url))
-        yield url
+        yield Server(url, url)
     finally:
         embedded.stop(home / "pg")
-        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def debian_postgres(home: Path) -> Iterator[Postgres]:
+    """Debian's server."""
+    with needed():
+        server = Postgres(home / "debian", durable=False)
+    try:
+        server.start()
+        asyncio.run(_make_template(server.url))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(home: Path, debian_postgres: Postgres) -> Iterator[PgBouncer]:
+    """PgBouncer in transaction mode in front of Debian's server."""
+    with needed():
+        bouncer = PgBouncer(debian_postgres, home / "bouncer")
+    try:
+        bouncer.start()
+        yield bouncer
+    finally:
+        bouncer.stop()
+
+
+@pytest.fixture(scope="session", params=["embedded", "debian-15", "pgbouncer"])
+def implementation(request: pytest.FixtureRequest) -> str:
+    """The kind of server that a test runs over."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def server_pair(implementation: str, request: pytest.FixtureRequest) -> Server:
+    """The server of this kind, started at its first use."""
+    if implementation == "embedded":
+        server: Server = request.getfixturevalue("embedded_server")
+        return server
+    direct_url = request.getfixturevalue("debian_postgres").url
+    url = request.getfixturevalue("pgbouncer").url if implementation == "pgbouncer" else direct_url
+    return Server(url, direct_url)
+
+
+@pytest.fixture(scope="session")
+def server(server_pair: Server) -> str:
+    """The URL of the server's database ``postgres``, as a program connects."""
+    return server_pair.url
 
 
 async def _make_template(url: str) -> None:
-    await _forgo_durability(url)
     await _create_database(url, "migrated", "template1")
     pool = await open_pool(url_of(url, "migrated"), 1)
     await migrate(pool)
@@ -71,20 +139,51 @@ async def _create_database(url: str, name: str, template: str) -> None:
     await connection.close()
 
 
-@pytest.fixture
-async def database(server: str) -> str:
-    """The URL of a fresh database with the schema."""
+async def _fresh(server: Server, template: str) -> Server:
     name = f"t_{uuid4().hex}"
-    await _create_database(server, name, "migrated")
-    return url_of(server, name)
+    await _create_database(server.direct_url, name, template)  # a pooler would keep its connection to the template
+    return Server(url_of(server.url, name), url_of(server.direct_url, name))
+
+
+async def _drop(server: Server, database: Server) -> None:
+    """At once: the end of the session would write and remove hundreds of them."""
+    connection = await asyncpg.connect(server.direct_url)
+    await connection.execute(f"DROP DATABASE {urlsplit(database.url).path[1:]} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def make_database(server_pair: Server) -> Callable[[], str]:
+    """Make a fresh database with the schema for several tests, past any pooler."""
+    return lambda: asyncio.run(_fresh(server_pair, "migrated")).direct_url
 
 
 @pytest.fixture
-async def bare_database(server: str) -> str:
-    """The URL of a fresh database with nothing in it."""
-    name = f"t_{uuid4().hex}"
-    await _create_database(server, name, "template1")
-    return url_of(server, name)
+async def database_pair(server_pair: Server) -> AsyncIterator[Server]:
+    """A fresh database with the schema: as a program connects, and past any pooler."""
+    database = await _fresh(server_pair, "migrated")
+    yield database
+    await _drop(server_pair, database)
+
+
+@pytest.fixture
+def database(database_pair: Server) -> str:
+    """The URL of a fresh database with the schema, as a program connects."""
+    return database_pair.url
+
+
+@pytest.fixture
+def direct_database(database_pair: Server) -> str:
+    """The URL of the same database past any pooler: for a bare `asyncpg.connect`, which names its statements."""
+    return database_pair.direct_url
+
+
+@pytest.fixture
+async def bare_database(server_pair: Server) -> AsyncIterator[str]:
+    """The URL of a fresh database with nothing in it, as a program connects."""
+    database = await _fresh(server_pair, "template1")
+    yield database.url
+    await _drop(server_pair, database)
 
 
 @pytest.fixture

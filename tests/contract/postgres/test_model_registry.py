@@ -11,7 +11,7 @@ import pytest
 
 from stores.domain.models import DeploymentStatus, ModelRecord
 from stores.errors import ConflictError, InvalidError, NotFoundError
-from stores.postgres.models import ModelRegistry
+from stores.postgres.models import PostgresModelRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     MakeModel = Callable[..., ModelRecord]
 
 
+pytestmark = pytest.mark.role("model registry")
+
+
 @pytest.fixture
-def registry(pool: Pool) -> ModelRegistry:
+def registry(pool: Pool) -> PostgresModelRegistry:
     """A registry on a fresh database."""
-    return ModelRegistry(pool)
+    return PostgresModelRegistry(pool)
 
 
-async def test_a_registered_version_is_read_back_as_it_was(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_a_registered_version_is_read_back_as_it_was(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """Every given field comes back equal, floats to the bit, and the registry adds id and times."""
     stored = await registry.register(model())
     assert await registry.get("props", "2026.03.14") == stored
@@ -37,7 +40,7 @@ async def test_a_registered_version_is_read_back_as_it_was(registry: ModelRegist
     assert given == model()
 
 
-async def test_a_version_is_registered_once(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_a_version_is_registered_once(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """A second registration is refused and changes nothing."""
     first = await registry.register(model())
     with pytest.raises(ConflictError, match=r"props 2026\.03\.14"):
@@ -45,21 +48,21 @@ async def test_a_version_is_registered_once(registry: ModelRegistry, model: Make
     assert await registry.get("props", "2026.03.14") == first
 
 
-async def test_of_concurrent_registrations_one_wins(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_of_concurrent_registrations_one_wins(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """Of ten at once exactly one is told that it registered."""
     outcomes = await asyncio.gather(*(registry.register(model()) for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(outcome, ModelRecord) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 9
 
 
-async def test_production_is_reached_by_promotion_alone(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_production_is_reached_by_promotion_alone(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """A record cannot be registered straight into production."""
     with pytest.raises(InvalidError) as caught:
         await registry.register(model(deployment_status=DeploymentStatus.PRODUCTION))
     assert caught.value.field == "deployment_status"
 
 
-async def test_a_wrong_value_names_its_cause(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_a_wrong_value_names_its_cause(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """What the table or JSON cannot hold is an InvalidError, not the driver's."""
     with pytest.raises(InvalidError):
         await registry.register(model(model_size_bytes=-1))
@@ -69,7 +72,7 @@ async def test_a_wrong_value_names_its_cause(registry: ModelRegistry, model: Mak
         await registry.register(model(model_size_bytes="many"))
 
 
-async def test_promotion_replaces_the_version_in_production(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_promotion_replaces_the_version_in_production(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """The former version is deprecated in the same step, and going back to it works alike."""
     assert await registry.production("props") is None
     for version in ("1", "2"):
@@ -86,13 +89,15 @@ async def test_promotion_replaces_the_version_in_production(registry: ModelRegis
     assert back.deprecated_at is None
 
 
-async def test_promotion_is_idempotent(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_promotion_is_idempotent(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """Promoting what is in production changes nothing, not even its times."""
     await registry.register(model("1"))
     assert await registry.promote("props", "1") == await registry.promote("props", "1")
 
 
-async def test_promoting_what_does_not_exist_leaves_production(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_promoting_what_does_not_exist_leaves_production(
+    registry: PostgresModelRegistry, model: MakeModel
+) -> None:
     """A wrong version raises, suggests the known ones, and the old one keeps serving."""
     await registry.register(model("1"))
     serving = await registry.promote("props", "1")
@@ -102,7 +107,7 @@ async def test_promoting_what_does_not_exist_leaves_production(registry: ModelRe
     assert await registry.production("props") == serving
 
 
-async def test_concurrent_promotions_leave_one_in_production(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_concurrent_promotions_leave_one_in_production(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """Twenty promotions at once all succeed, one after the other, and one version is in production."""
     versions = [str(number) for number in range(5)]
     for version in versions:
@@ -114,7 +119,7 @@ async def test_concurrent_promotions_leave_one_in_production(registry: ModelRegi
 
 
 async def test_the_database_itself_refuses_two_in_production(
-    registry: ModelRegistry, model: MakeModel, database: str
+    registry: PostgresModelRegistry, model: MakeModel, database: str
 ) -> None:
     """Not even a statement past the registry can put two versions of a name into production."""
     for version in ("1", "2"):
@@ -125,7 +130,7 @@ async def test_the_database_itself_refuses_two_in_production(
     await connection.close()
 
 
-async def test_names_have_their_own_production(registry: ModelRegistry, model: MakeModel) -> None:
+async def test_names_have_their_own_production(registry: PostgresModelRegistry, model: MakeModel) -> None:
     """Two names are promoted independently and listed by name, the newest version first."""
     for name, version in (("props", "1"), ("props", "2"), ("curve", "1")):
         await registry.register(model(version, model_name=name))

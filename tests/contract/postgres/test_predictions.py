@@ -1,12 +1,12 @@
-"""What every prediction store keeps: nothing acknowledged is lost or doubled, and one bad row fails alone."""
+"""What every store of predictions keeps: nothing acknowledged is lost or doubled, and one bad row fails alone."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -15,9 +15,9 @@ import pytest
 from stores.domain.prediction_id import new_prediction_id
 from stores.errors import InvalidError, NotFoundError, OutcomeUnknownError, OverloadedError, TransientError
 from stores.postgres import predictions
-from stores.postgres.partitions import ensure_partitions, partitions_around
 from stores.postgres.pool import Pool, open_pool
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
+from tests.servers.postgres import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
     MakePrediction = Callable[..., PredictionRecord]
 
+pytestmark = pytest.mark.role("predictions")
+
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
-MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(pool: Pool) -> PredictionStore:
+def store(pool: Pool) -> PostgresPredictions:
     """A store on a fresh database that gives up retrying soon."""
-    return PredictionStore(pool, retry_delays_s=(0.01, 0.02))
+    return PostgresPredictions(pool, retry_delays_s=(0.01, 0.02))
 
 
 async def _commits(pool: Pool) -> int:
@@ -41,14 +42,14 @@ async def _commits(pool: Pool) -> int:
         return int(await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM prediction_requests"))
 
 
-async def test_a_record_is_read_back_to_the_bit(store: PredictionStore, prediction: MakePrediction) -> None:
+async def test_a_record_is_read_back_to_the_bit(store: PostgresPredictions, prediction: MakePrediction) -> None:
     """Every column comes back equal: floats to the bit, names with quotes and other scripts, the widest line."""
     record = prediction()
     await store.record(record)
     assert await store.get(record.prediction_id) == record
 
 
-async def test_optional_columns_may_be_absent(store: PredictionStore, prediction: MakePrediction) -> None:
+async def test_optional_columns_may_be_absent(store: PostgresPredictions, prediction: MakePrediction) -> None:
     """A bare question without any metadata is stored too."""
     full = prediction()
     bare = replace(full.request, opponent=None, tournament=None, team=None, match_date=None, position_roles=())
@@ -66,7 +67,7 @@ async def test_optional_columns_may_be_absent(store: PredictionStore, prediction
     assert await store.get(record.prediction_id) == record
 
 
-async def test_an_unknown_id_is_not_found(store: PredictionStore) -> None:
+async def test_an_unknown_id_is_not_found(store: PostgresPredictions) -> None:
     """A fresh id is NotFound; an id of another kind is Invalid."""
     with pytest.raises(NotFoundError):
         await store.get(new_prediction_id(NOON))
@@ -74,7 +75,9 @@ async def test_an_unknown_id_is_not_found(store: PredictionStore) -> None:
         await store.get(uuid4())
 
 
-async def test_concurrent_records_share_commits(store: PredictionStore, pool: Pool, prediction: MakePrediction) -> None:
+async def test_concurrent_records_share_commits(
+    store: PostgresPredictions, pool: Pool, prediction: MakePrediction
+) -> None:
     """Two hundred callers at once are all durable after a handful of commits."""
     records = [prediction() for _ in range(200)]
     await asyncio.gather(*(store.record(record) for record in records))
@@ -84,7 +87,7 @@ async def test_concurrent_records_share_commits(store: PredictionStore, pool: Po
 
 
 async def test_many_are_written_in_bounded_batches(
-    store: PredictionStore, pool: Pool, prediction: MakePrediction
+    store: PostgresPredictions, pool: Pool, prediction: MakePrediction
 ) -> None:
     """More rows than fit one batch are written in several."""
     outcomes = await store.record_many([prediction() for _ in range(2 * predictions.MAX_BATCH + 1)])
@@ -93,7 +96,7 @@ async def test_many_are_written_in_bounded_batches(
     assert await _commits(pool) == 3
 
 
-async def test_a_repeated_record_is_kept_once(store: PredictionStore, prediction: MakePrediction) -> None:
+async def test_a_repeated_record_is_kept_once(store: PostgresPredictions, prediction: MakePrediction) -> None:
     """The same id is stored once and keeps its first content, in one batch and over several."""
     record = prediction()
     assert await store.record_many([record, record]) == [None, None]
@@ -108,7 +111,7 @@ async def test_a_repeated_record_is_kept_once(store: PredictionStore, prediction
     ids=["nul", "surrogate", "nan", "out of range"],
 )
 async def test_a_poisoned_row_fails_alone(
-    store: PredictionStore, prediction: MakePrediction, poison: dict[str, object]
+    store: PostgresPredictions, prediction: MakePrediction, poison: dict[str, object]
 ) -> None:
     """Of a hundred rows the one that cannot be stored fails, and the other ninety-nine are durable."""
     records = [prediction() for _ in range(100)]
@@ -119,7 +122,7 @@ async def test_a_poisoned_row_fails_alone(
     assert await store.count() == 99
 
 
-async def test_a_cancelled_caller_disturbs_no_one(store: PredictionStore, prediction: MakePrediction) -> None:
+async def test_a_cancelled_caller_disturbs_no_one(store: PostgresPredictions, prediction: MakePrediction) -> None:
     """When the first caller of a batch goes away, the others still get their answer."""
     tasks = [asyncio.create_task(store.record(prediction())) for _ in range(5)]
     await asyncio.sleep(0)
@@ -131,7 +134,7 @@ async def test_a_cancelled_caller_disturbs_no_one(store: PredictionStore, predic
 
 
 async def test_a_full_queue_says_so(
-    store: PredictionStore, prediction: MakePrediction, monkeypatch: pytest.MonkeyPatch
+    store: PostgresPredictions, prediction: MakePrediction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bound a caller hears at once that it is too much; what was queued is still written."""
     monkeypatch.setattr(predictions, "MAX_QUEUED", 10)
@@ -142,14 +145,14 @@ async def test_a_full_queue_says_so(
 
 
 @pytest.fixture
-async def cuttable(database: str) -> AsyncIterator[tuple[PredictionStore, Cut]]:
+async def cuttable(database: str) -> AsyncIterator[tuple[PostgresPredictions, Cut]]:
     """A store whose connection passes through a relay that can cut it off."""
     cut = Cut(database)
     async with await asyncio.start_server(cut.relay, "127.0.0.1") as relay:
         port = relay.sockets[0].getsockname()[1]
-        name = database.partition("@/")[2].partition("?")[0]
-        pool = await open_pool(f"postgresql://postgres:s3cret@127.0.0.1:{port}/{name}?sslmode=disable", 1)
-        yield PredictionStore(pool, retry_delays_s=(0.01, 0.02, 0.04)), cut
+        name = urlsplit(database).path
+        pool = await open_pool(f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}{name}?sslmode=disable", 1)
+        yield PostgresPredictions(pool, retry_delays_s=(0.01, 0.02, 0.04)), cut
         await pool.close()
 
 
@@ -157,17 +160,22 @@ class Cut:
     """A relay to the server. It swallows the server's answer to a commit ``answers_lost`` times, then hangs up."""
 
     def __init__(self, database: str) -> None:
-        self.socket = database.partition("host=")[2].partition("&")[0] + "/.s.PGSQL.5432"
+        self._server = urlsplit(database)
         self.answers_lost = 0
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either end hangs up."""
-        from_server, to_server = await asyncio.open_unix_connection(self.socket)
+        from_server, to_server = await self._connect()
         backwards = asyncio.create_task(self._backwards(from_server, writer))
         while data := await reader.read(65536):
             to_server.write(data)
         to_server.close()
         await backwards
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._server.hostname:
+            return await asyncio.open_connection(self._server.hostname, self._server.port)
+        return await asyncio.open_unix_connection(parse_qs(self._server.query)["host"][0] + "/.s.PGSQL.5432")
 
     async def _backwards(self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await from_server.read(65536):
@@ -179,7 +187,7 @@ class Cut:
 
 
 async def test_an_unknown_outcome_is_retried_without_doubling(
-    cuttable: tuple[PredictionStore, Cut], prediction: MakePrediction
+    cuttable: tuple[PostgresPredictions, Cut], prediction: MakePrediction
 ) -> None:
     """When the answer to the commit is lost, the write is repeated, acknowledged, and stored once."""
     store, cut = cuttable
@@ -190,25 +198,25 @@ async def test_an_unknown_outcome_is_retried_without_doubling(
 
 
 async def test_an_outcome_that_stays_unknown_is_told(
-    cuttable: tuple[PredictionStore, Cut], prediction: MakePrediction
+    cuttable: tuple[PostgresPredictions, Cut], prediction: MakePrediction
 ) -> None:
     """When no answer ever comes the caller hears that the row may be there, and never the password."""
     store, cut = cuttable
     cut.answers_lost = 4
     with pytest.raises(OutcomeUnknownError, match=r"PostgreSQL at 127\.0\.0\.1") as caught:
         await store.record(prediction())
-    assert "s3cret" not in repr(caught.value)
+    assert PASSWORD not in repr(caught.value)
     assert await store.count() == 1
 
 
 async def test_a_row_that_waits_for_a_lock_is_not_lost(
-    store: PredictionStore, pool: Pool, database: str, prediction: MakePrediction
+    store: PostgresPredictions, pool: Pool, direct_database: str, prediction: MakePrediction
 ) -> None:
     """A backend that is ended before its commit leaves a Transient outcome, which is retried to success."""
     async with pool.transaction() as holder:
         await holder.execute("LOCK TABLE prediction_requests IN ACCESS EXCLUSIVE MODE")
         waiting = asyncio.create_task(store.record(prediction()))
-        assert await _end_one_waiting_backend(database)
+        assert await _end_one_waiting_backend(direct_database)
     await waiting
     assert await store.count() == 1
 
@@ -228,91 +236,10 @@ async def _end_one_waiting_backend(database: str) -> bool:
 
 
 async def test_a_server_that_stays_away_is_transient(
-    store: PredictionStore, prediction: MakePrediction, monkeypatch: pytest.MonkeyPatch
+    store: PostgresPredictions, prediction: MakePrediction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nothing was ever sent the caller hears that nothing happened."""
     monkeypatch.setattr(predictions, "INSERT", "SELECT pg_terminate_backend(pg_backend_pid()), $1::text")
     with pytest.raises(TransientError):
         await store.record(prediction())
     assert await store.count() == 0
-
-
-async def test_rows_fall_into_the_partition_of_their_month(
-    store: PredictionStore, pool: Pool, prediction: MakePrediction
-) -> None:
-    """The last millisecond of a month and the first of the next lie in different partitions, and both are found."""
-    await ensure_partitions(pool, NOON)
-    last, first = prediction(at=MARCH - timedelta(milliseconds=1)), prediction(at=MARCH)
-    await store.record_many([last, first])
-    assert await _partition_of(pool, last) == "prediction_requests_2026_02"
-    assert await _partition_of(pool, first) == "prediction_requests_2026_03"
-    assert [await store.get(record.prediction_id) for record in (last, first)] == [last, first]
-
-
-async def test_a_month_without_a_partition_loses_nothing(
-    store: PredictionStore, pool: Pool, prediction: MakePrediction
-) -> None:
-    """Rows of an unprepared month wait in the default partition and move when theirs is made."""
-    record = prediction()
-    await store.record(record)
-    assert await _partition_of(pool, record) == "prediction_requests_default"
-    assert await ensure_partitions(pool, NOON) == [partition.name for partition in partitions_around(NOON)]
-    assert await _partition_of(pool, record) == "prediction_requests_2026_03"
-    assert await store.get(record.prediction_id) == record
-
-
-async def test_partitions_are_made_while_rows_are_written(
-    store: PredictionStore, pool: Pool, prediction: MakePrediction
-) -> None:
-    """Eight makers at once beside a stream of writes: each partition is made once and no row is lost or doubled."""
-
-    async def write() -> None:
-        for _ in range(50):
-            await store.record(prediction())
-
-    writers = [asyncio.create_task(write()) for _ in range(4)]
-    made = await asyncio.gather(*(ensure_partitions(pool, NOON) for _ in range(8)))
-    await asyncio.gather(*writers)
-    assert sorted(name for names in made for name in names) == [p.name for p in partitions_around(NOON)]
-    assert await ensure_partitions(pool, NOON) == []
-    assert await store.count() == 200
-
-
-async def test_a_read_by_id_touches_one_partition(pool: Pool, prediction: MakePrediction) -> None:
-    """The moment inside the id prunes the other partitions from the plan."""
-    await ensure_partitions(pool, NOON)
-    record = prediction()
-    async with pool.transaction() as connection:
-        plan = await connection.fetch(
-            "EXPLAIN SELECT 1 FROM prediction_requests WHERE prediction_id = $1 AND created_at = $2",
-            record.prediction_id,
-            record.created_at,
-        )
-    text = "\n".join(row[0] for row in plan)
-    assert "prediction_requests_2026_03" in text
-    assert "prediction_requests_2026_02" not in text
-    assert "prediction_requests_default" not in text
-
-
-@pytest.mark.parametrize(
-    ("now", "names"),
-    [
-        (datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC), ["2025_12", "2026_01", "2026_02", "2026_03"]),
-        (datetime(2026, 12, 1, tzinfo=UTC), ["2026_11", "2026_12", "2027_01", "2027_02"]),
-    ],
-)
-def test_months_cross_the_year(now: datetime, names: list[str]) -> None:
-    """One month before and two ahead, without a gap, over the turn of the year."""
-    partitions = partitions_around(now)
-    assert [partition.name.removeprefix("prediction_requests_") for partition in partitions] == names
-    assert all(a.end == b.start for a, b in pairwise(partitions))
-
-
-async def _partition_of(pool: Pool, record: PredictionRecord) -> str:
-    async with pool.transaction() as connection:
-        return str(
-            await connection.fetchval(
-                "SELECT tableoid::regclass::text FROM prediction_requests WHERE prediction_id = $1",
-                record.prediction_id,
-            )
-        )
