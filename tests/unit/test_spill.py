@@ -1,0 +1,387 @@
+"""The journal: what was acknowledged stays, what was not leaves no trace, and a torn tail is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stores import spill as spill_module
+from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, OverloadedError, TransientError
+from stores.spill import MAX_RECORD_BYTES, CorruptSegmentError, Spill, framed, split_frames
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def drained(spill: Spill) -> list[list[bytes]]:
+    """The records of every segment, each dropped once it was read."""
+    segments = []
+    while not spill.empty:
+        segment = await spill.next_segment()
+        segments.append(await spill.records(segment))
+        await spill.drop(segment)
+    return segments
+
+
+async def opened(folder: Path, **bounds: Any) -> Spill:
+    """A journal that seals at once when asked for a segment, unless told otherwise."""
+    return await Spill.open(folder, **{"segment_age_s": 0.0} | bounds)
+
+
+def the_file(folder: Path, pattern: str) -> Path:
+    """The only file of this pattern."""
+    (path,) = folder.glob(pattern)
+    return path
+
+
+async def test_what_was_appended_is_handed_out_in_order_after_a_reopening(tmp_path: Path) -> None:
+    """A process that ends leaves its records to the next."""
+    first = await opened(tmp_path)
+    for record in (b"one", b"two", bytes(range(256))):
+        await first.append(record)
+    await first.close()
+    second = await opened(tmp_path)
+    assert await drained(second) == [[b"one", b"two", bytes(range(256))]]
+    assert second.bytes_held == 0
+    await second.close()
+
+
+async def test_a_segment_is_full_by_size_and_its_name_never_comes_again(tmp_path: Path) -> None:
+    """A name is the token of a delivery: used twice, the second delivery would be taken for a repetition."""
+    spill = await opened(tmp_path, segment_bytes=10, segment_age_s=3600.0)
+    names = set()
+    for _ in range(5):
+        await spill.append(b"0123456789")
+        segment = await spill.next_segment()
+        names.add(segment.name)
+        await spill.drop(segment)
+    await spill.close()
+    again = await opened(tmp_path, segment_bytes=10)
+    await again.append(b"0123456789")
+    names.add((await again.next_segment()).name)
+    await again.close()
+    assert len(names) == 6
+
+
+async def test_segments_keep_their_order_when_the_clock_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of names is the order of writing."""
+    spill = await opened(tmp_path, segment_bytes=1)
+    for number in range(5):
+        monkeypatch.setattr(time, "time_ns", lambda number=number: 10**18 - number)
+        await spill.append(str(number).encode())
+    await spill.close()
+    again = await opened(tmp_path)
+    assert await drained(again) == [[b"0"], [b"1"], [b"2"], [b"3"], [b"4"]]
+    await again.close()
+
+
+async def test_a_young_segment_waits_for_its_age_and_a_flush_does_not(tmp_path: Path) -> None:
+    """Many small deliveries become few, unless somebody waits for them."""
+    spill = await opened(tmp_path, segment_age_s=3600.0)
+    await spill.append(b"young")
+    waiting = asyncio.create_task(spill.next_segment())
+    done, _ = await asyncio.wait({waiting}, timeout=0.05)
+    assert not done
+    flush = asyncio.create_task(spill.flush(5))
+    await spill.drop(await asyncio.wait_for(waiting, 5))
+    await flush
+    await spill.close()
+
+
+async def test_a_flush_does_not_end_while_a_segment_is_being_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between being written and being handed out a segment is still there for who waits."""
+    sealing, go_on = threading.Event(), threading.Event()
+    really = spill_module._finish  # noqa: SLF001  # the moment that is tested lies inside
+
+    def slowly(active: Any) -> Any:
+        sealing.set()
+        go_on.wait(5)
+        return really(active)
+
+    monkeypatch.setattr(spill_module, "_finish", slowly)
+    spill = await opened(tmp_path)
+    await spill.append(b"record")
+    waiting = asyncio.create_task(spill.next_segment())
+    await asyncio.to_thread(sealing.wait, 5)
+    flush = asyncio.create_task(spill.flush(5))
+    done, _ = await asyncio.wait({flush}, timeout=0.05)
+    assert not done
+    go_on.set()
+    await spill.drop(await waiting)
+    await flush
+    await spill.close()
+
+
+async def test_a_flush_that_nobody_serves_ends(tmp_path: Path) -> None:
+    """Its timeout is kept."""
+    spill = await opened(tmp_path)
+    await spill.append(b"waits")
+    with pytest.raises(TransientError, match="not delivered"):
+        await spill.flush(0.05)
+    await spill.close()
+
+
+async def test_records_appended_at_once_share_flushes_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush takes milliseconds: 500 callers must not wait for 500 of them."""
+    flushes: list[int] = []
+    really = os.fdatasync
+
+    def counted(descriptor: int) -> None:
+        flushes.append(descriptor)
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", counted)
+    spill = await opened(tmp_path)
+    await asyncio.gather(*(spill.append(str(number).encode()) for number in range(500)))
+    assert len(flushes) <= 5
+    assert sorted(int(record) for segment in await drained(spill) for record in segment) == list(range(500))
+    await spill.close()
+
+
+async def test_a_full_journal_refuses_and_takes_again_after_a_delivery(tmp_path: Path) -> None:
+    """The bound counts bytes on disk; refused records leave no trace."""
+    spill = await opened(tmp_path, max_bytes=100)
+    await spill.append(b"x" * 80)
+    with pytest.raises(OverloadedError, match="88 of 100 bytes"):
+        await spill.append(b"y" * 20)
+    await spill.drop(await spill.next_segment())
+    await spill.append(b"z" * 20)
+    assert await drained(spill) == [[b"z" * 20]]
+    await spill.close()
+
+
+async def test_the_bound_holds_over_a_reopening(tmp_path: Path) -> None:
+    """A process that restarts while the server is away does not start a second gigabyte."""
+    spill = await opened(tmp_path, max_bytes=100)
+    await spill.append(b"x" * 80)
+    await spill.close()
+    spill = await opened(tmp_path, max_bytes=100)
+    with pytest.raises(OverloadedError):
+        await spill.append(b"y" * 20)
+    await spill.close()
+
+
+async def test_empty_and_oversized_records_are_refused(tmp_path: Path) -> None:
+    """A record that does not fit a delivery is refused before it is written."""
+    spill = await opened(tmp_path)
+    for record in (b"", b"x" * (MAX_RECORD_BYTES + 1)):
+        with pytest.raises(InvalidError, match="at once"):
+            await spill.append(record)
+    assert spill.bytes_held == 0
+    await spill.close()
+
+
+async def test_a_second_owner_is_told_who_owns_it(tmp_path: Path) -> None:
+    """The lock ends with its owner's close."""
+    spill = await opened(tmp_path)
+    with pytest.raises(ConflictError, match=f"belongs to process {os.getpid()}; let that one end"):
+        await opened(tmp_path)
+    await spill.close()
+    await (await opened(tmp_path)).close()
+
+
+async def test_a_closed_journal_refuses(tmp_path: Path) -> None:
+    """Closing twice is harmless; what is appended later is not lost silently."""
+    spill = await opened(tmp_path)
+    await spill.close()
+    await spill.close()
+    with pytest.raises(TransientError, match="closed"):
+        await spill.append(b"late")
+
+
+async def test_a_tail_torn_at_any_byte_is_cut_and_what_was_whole_stays(tmp_path: Path) -> None:
+    """A kill -9 or a power cut leaves any prefix of the last write."""
+    spill = await opened(tmp_path / "whole")
+    await spill.append(b"first")
+    await spill.append(b"second")
+    await spill.close()
+    path = the_file(tmp_path / "whole", "*.open")
+    data = path.read_bytes()
+    for cut in range(len(data) + 1):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        (folder / path.name).write_bytes(data[:cut])
+        torn = await opened(folder)
+        expected = [[b"first", b"second"]] if cut == len(data) else [[b"first"]] if cut >= 13 else []
+        assert await drained(torn) == expected
+        await torn.append(b"after")
+        assert await drained(torn) == [[b"after"]]
+        await torn.close()
+
+
+async def test_garbage_behind_the_last_record_is_cut(tmp_path: Path) -> None:
+    """Pages of an unfinished write may reach the disk in any order."""
+    spill = await opened(tmp_path)
+    await spill.append(b"whole")
+    await spill.close()
+    path = the_file(tmp_path, "*.open")
+    with path.open("ab") as file:
+        file.write(b"\x00" * 100 + b"garbage")
+    again = await opened(tmp_path)
+    assert again.bytes_held == 13
+    assert await drained(again) == [[b"whole"]]
+    await again.close()
+
+
+async def test_a_damaged_sealed_segment_is_kept_aside_and_still_counts(tmp_path: Path) -> None:
+    """A sealed segment was whole once: damage is told and kept, never cut away."""
+    spill = await opened(tmp_path)
+    await spill.append(b"damaged")
+    segment = await spill.next_segment()
+    data = bytearray(segment.path.read_bytes())
+    data[-1] ^= 1
+    segment.path.write_bytes(data)
+    with pytest.raises(CorruptSegmentError, match="damaged at byte 0"):
+        await spill.records(segment)
+    await spill.set_aside(segment)
+    assert spill.empty
+    assert spill.bytes_held == len(data)
+    await spill.close()
+    again = await opened(tmp_path)
+    assert again.empty
+    assert again.bytes_held == len(data)
+    await again.close()
+
+
+async def test_what_was_refused_is_kept_once(tmp_path: Path) -> None:
+    """The delivery that refuses a row may be repeated after a crash."""
+    spill = await opened(tmp_path)
+    await spill.keep_refused("token", b"row")
+    await spill.keep_refused("token", b"row")
+    assert the_file(tmp_path, "*.refused").read_bytes() == b"row"
+    assert spill.bytes_held == 3
+    await spill.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+async def test_a_failed_write_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The disk takes a part of a record and fails: the record is refused, its neighbours stay, the next one goes."""
+    spill = await opened(tmp_path)
+    await spill.append(b"before")
+    really = os.pwrite
+
+    def half(descriptor: int, data: bytes, offset: int) -> int:
+        if len(data) < 12:
+            raise OSError(number, os.strerror(number))
+        return really(descriptor, data[: len(data) // 2], offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", half)
+        with pytest.raises(OverloadedError if number != errno.EIO else TransientError, match="nothing was recorded"):
+            await spill.append(b"x" * 100)
+    await spill.append(b"after")
+    await spill.close()
+    again = await opened(tmp_path)
+    assert await drained(again) == [[b"before", b"after"]]
+    await again.close()
+
+
+async def test_a_failure_that_cannot_be_cut_is_an_unknown_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the record may come back after a restart, its caller must not be told that nothing happened."""
+    spill = await opened(tmp_path)
+    await spill.append(b"before")
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fails)
+        patch.setattr(os, "ftruncate", fails)
+        with pytest.raises(OutcomeUnknownError, match="could not be cut"):
+            await spill.append(b"unknown")
+    await spill.append(b"x")
+    await spill.close()
+    again = await opened(tmp_path)
+    assert await drained(again) == [[b"before", b"x"]]
+    await again.close()
+
+
+FILL = """
+import asyncio, resource, sys
+from pathlib import Path
+from stores.errors import OverloadedError
+from stores.spill import Spill
+
+async def main():
+    if sys.argv[2] != "0":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    spill = await Spill.open(Path(sys.argv[1]), segment_age_s=3600.0)
+    for number in range(100_000):
+        try:
+            await spill.append(b"%06d" % number + b"x" * 1000)
+        except OverloadedError as error:
+            print(number, error)
+            return
+
+asyncio.run(main())
+"""
+
+
+def fill(folder: Path, limit: int) -> int:
+    """Append in another process until the disk is full; how many records were acknowledged."""
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(folder), str(limit)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    number, message = done.stdout.split(" ", 1)
+    assert "nothing was recorded" in message
+    return int(number)
+
+
+async def check_filled(folder: Path, acknowledged: int) -> None:
+    """Exactly what was acknowledged is there."""
+    spill = await opened(folder)
+    records = [record for segment in await drained(spill) for record in segment]
+    assert [int(record[:6]) for record in records] == list(range(acknowledged))
+    assert acknowledged > 50
+    await spill.close()
+
+
+def test_a_file_that_may_not_grow_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """The kernel's limit of a file's size cuts a write in the middle, as a full disk does."""
+    asyncio.run(check_filled(tmp_path, fill(tmp_path, 100_000)))
+
+
+def test_a_full_disk_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """A small real file system, where root may mount one; what was acknowledged before it was full is all there."""
+    mounted = subprocess.run(
+        ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+    try:
+        asyncio.run(check_filled(tmp_path, fill(tmp_path, 0)))
+    finally:
+        subprocess.run(["/usr/bin/umount", str(tmp_path)], check=True)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=5), st.binary(max_size=20))
+def test_whole_frames_are_found_before_any_rest(records: list[bytes], rest: bytes) -> None:
+    """Whatever follows the last whole record, those before it are read back; zeros are no record."""
+    frames = b"".join(map(framed, records))
+    found, whole = split_frames(frames + rest)
+    assert found[: len(records)] == records
+    assert whole >= len(frames)
+    assert split_frames(frames + bytes(100))[0] == records
