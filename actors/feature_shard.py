@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
 from actors.ring import HashRing
+from stores.domain.row_filters import Equals
 from stores.errors import NotFoundError
 from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITION_INDEX, TEAM_FEATURES
 from stores.features.tables import (
@@ -22,7 +23,7 @@ from stores.features.tables import (
     TOURNAMENT_SNAPSHOTS,
     TOURNAMENTS_SNAPSHOT,
 )
-from stores.lake.catalog import Equals, Lake
+from stores.lake.catalog import IcebergLake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stores.lake.tables import LakeTable
+    from stores.roles.lake import Lake
     from stores.settings import LakeSettings
 
 _NEWEST = Equals("series_id", None)
@@ -53,7 +55,7 @@ class FeatureShard:
     def __init__(self, name: str, shards: Sequence[str], lake: LakeSettings, put: Callable[[object], Any]) -> None:
         self.name = name
         self._ring = HashRing(shards)
-        self._lake = Lake(lake)
+        self._lake = IcebergLake(lake)
         self._put = put
         self._current: Publication | None = None
 

@@ -16,7 +16,7 @@ from benchmarks.released import Released, database_url, read_released
 from serve_apps.wire import PredictionRequest
 from stores.errors import NotFoundError
 from stores.postgres.pool import open_pool
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def _differences(said: dict[str, Any], other: Answer | PredictionRecord) -> dict
 
 async def _stored(settings: Settings, ids: Sequence[UUID]) -> list[PredictionRecord | None]:
     pool = await open_pool(database_url(settings), 1)
-    store = PredictionStore(pool)
+    store = PostgresPredictions(pool)
     found: list[PredictionRecord | None] = []
     try:
         for prediction_id in ids:

@@ -12,10 +12,10 @@ from actors.feature_view import FeatureView
 from stores.domain.models import MODEL_NAME
 from stores.errors import NotFoundError, TransientError
 from stores.features.tables import PLAYER_SNAPSHOTS
-from stores.lake.artifacts import ArtifactStore
-from stores.lake.catalog import Lake
+from stores.lake.artifacts import WarehouseArtifacts
+from stores.lake.catalog import IcebergLake
 from stores.postgres import embedded
-from stores.postgres.models import ModelRegistry
+from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.pool import open_pool
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ def read_released(settings: Settings, version: str | None = None, snapshot_id: i
     Raises TransientError if the database does not run, NotFoundError if there is no such model or snapshot.
     """
     record = asyncio.run(_record(database_url(settings), version))
-    lake = Lake(settings.lake)
+    lake = IcebergLake(settings.lake)
     snapshot_id = snapshot_id or lake.snapshot_id(PLAYER_SNAPSHOTS)
     if snapshot_id is None:
         raise NotFoundError("the lake holds no features yet; run `riftline up`")
-    files = dict(ArtifactStore(settings.lake.warehouse).load(record.model_artifact_path, record.checksum))
+    artifacts = WarehouseArtifacts(settings.lake.warehouse, settings.lake.s3)
+    files = artifacts.load(record.model_artifact_path, record.checksum)
     shard = read_features(lake, snapshot_id, "benchmark", lambda _: True)
     return Released(record, files, PropEnsemble.from_files(files), shard, FeatureView([shard]))
 
@@ -61,7 +62,7 @@ def database_url(settings: Settings) -> str:
 async def _record(url: str, version: str | None) -> ModelRecord:
     pool = await open_pool(url, 1)
     try:
-        registry = ModelRegistry(pool)
+        registry = PostgresModelRegistry(pool)
         record = await (registry.get(MODEL_NAME, version) if version else registry.production(MODEL_NAME))
     finally:
         await pool.close()

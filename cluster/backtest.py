@@ -14,7 +14,7 @@ from pipelines.ingest import ingest
 from pipelines.sources import discover
 from stores.clock import utc_now
 from stores.errors import InvalidError
-from stores.lake.catalog import Lake
+from stores.lake.catalog import IcebergLake
 from stores.settings import LakeSettings
 from training.boosting import BoostingCluster, BoostingParams
 from training.evaluate import Evaluation, evaluate
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from cluster.local import Steps
+    from stores.roles.lake import Lake
     from stores.settings import Settings
 
 
@@ -54,9 +55,11 @@ def back_test(settings: Settings, data: str | None, since: date, until: date, st
 
 def _lake(settings: Settings, data: str | None) -> Lake:
     if data is None:
-        return Lake(settings.lake)
+        return IcebergLake(settings.lake)
     folder = settings.home / "evaluations" / _fingerprint(data)
-    return Lake(LakeSettings(catalog_uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse"))
+    return IcebergLake(
+        LakeSettings(catalog_uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
+    )
 
 
 def _fingerprint(data: str) -> str:

@@ -1,15 +1,10 @@
-"""The `riftline` command.
-
-Exit codes: 0 done, 1 an error of ours, 2 wrong input, 3 not running or not ready, 4 done in part (some files could not
-be read).
-"""
+"""The `riftline` command."""
 
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 — typer reads the annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +13,14 @@ import typer
 from rich.markup import escape
 
 from cluster import environment
+from cluster.exit_codes import IN_PART, NOT_READY, errors_as_exit_codes
+from cluster.operations.commands import app as stores_app
 from cluster.show import ProgressSteps, errors, people, print_json, print_table
-from stores.errors import InvalidError, NotFoundError, RiftlineError, TransientError
+from stores.errors import InvalidError
 from stores.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pipelines.ingest import IngestReport
-
-WRONG_INPUT, NOT_READY, IN_PART = 2, 3, 4
 
 app = typer.Typer(
     help="Calibrated player-prop predictions for professional League of Legends.\n\n"
@@ -36,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(stores_app, name="stores")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Data = Annotated[
     str | None,
@@ -47,21 +41,6 @@ Data = Annotated[
 ]
 
 
-@contextmanager
-def _errors_as_exit_codes() -> Iterator[None]:
-    try:
-        yield
-    except (InvalidError, NotFoundError) as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        raise typer.Exit(WRONG_INPUT) from None
-    except TransientError as error:
-        errors.print(f"[bold red]not ready:[/] {escape(str(error))}", highlight=False)
-        raise typer.Exit(NOT_READY) from None
-    except RiftlineError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        raise typer.Exit(1) from None
-
-
 def _settings() -> Settings:
     settings = Settings.from_env(os.environ)
     environment.enter(settings)
@@ -71,7 +50,7 @@ def _settings() -> Settings:
 @app.command(epilog="Examples: riftline up · riftline up --data exports/ · RIFTLINE_HTTP_PORT=9000 riftline up")
 def up(data: Data = None, json: Json = False) -> None:
     """Bring everything up: stores, cluster, data, model, service. Run it again at any time; it resumes."""
-    with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+    with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
         settings = _settings()
         from cluster import head  # noqa: PLC0415 — Ray reads the environment when it is imported
 
@@ -105,23 +84,25 @@ def _show_places(places: dict[str, str]) -> None:
 @app.command(epilog="Example: riftline down")
 def down(json: Json = False) -> None:
     """Stop the service, the cluster and the embedded stores. The data stay."""
-    with _errors_as_exit_codes():
+    with errors_as_exit_codes():
         settings = _settings()
         from cluster import head  # noqa: PLC0415
-        from stores.postgres import embedded  # noqa: PLC0415
+        from stores.postgres import embedded as postgres  # noqa: PLC0415
+        from stores.redis_store import embedded as redis  # noqa: PLC0415
 
         stopped = head.stop(settings)
-        embedded.stop(settings.postgres.data_dir)
+        postgres.stop(settings.postgres.data_dir)
+        redis.stop(settings.redis.data_dir)
     if json:
         print_json({"stopped_processes": stopped})
     else:
-        people.print(f"Stopped ({stopped} cluster processes and the database). The data stay in {settings.home}.")
+        people.print(f"Stopped ({stopped} cluster processes, PostgreSQL and Redis). The data stay in {settings.home}.")
 
 
 @app.command(epilog="Examples: riftline status · riftline status --json | jq .service")
 def status(json: Json = False) -> None:
     """Show what runs, what the lake holds and which model answers. Exit code 3 unless the service is ready."""
-    with _errors_as_exit_codes():
+    with errors_as_exit_codes():
         settings = _settings()
         from cluster.status import read_status  # noqa: PLC0415
 
@@ -142,14 +123,14 @@ def status(json: Json = False) -> None:
 )
 def ingest(data: Data = None, json: Json = False) -> None:
     """Bring match files into the lake of the running cluster and refresh the features. A known file changes nothing."""
-    with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+    with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
         settings = _settings()
         from cluster import local  # noqa: PLC0415
         from cluster.connection import connected  # noqa: PLC0415
-        from stores.lake.catalog import Lake  # noqa: PLC0415
+        from stores.lake.catalog import IcebergLake  # noqa: PLC0415
 
         with connected(settings):
-            report = local.bring_in(settings, Lake(settings.lake), data, steps)
+            report = local.bring_in(settings, IcebergLake(settings.lake), data, steps)
     if json:
         print_json(report.to_json() if report else {"refreshed": True})
     elif report:
@@ -176,7 +157,7 @@ def _show_ingest(report: IngestReport) -> None:
 @app.command(epilog="Examples: riftline train · riftline train --json")
 def train(json: Json = False) -> None:
     """Train on the newest features and release the model. The running service picks it up by itself."""
-    with _errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+    with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
         settings = _settings()
         from cluster.connection import connected  # noqa: PLC0415
         from cluster.database import start_database  # noqa: PLC0415
@@ -207,7 +188,7 @@ def evaluate(
 ) -> None:
     """Train on what lies before --from and score [--from, --to), beside two baselines on the same rows."""
     to_stdout = str(json) == "-"
-    with _errors_as_exit_codes(), ProgressSteps(quiet=to_stdout) as steps:
+    with errors_as_exit_codes(), ProgressSteps(quiet=to_stdout) as steps:
         settings = _settings()
         for path in (None if to_stdout else json, predictions):
             if path and not path.absolute().parent.is_dir():
@@ -247,7 +228,7 @@ def predict(  # noqa: PLR0913, PLR0917 — one argument per option
     """Ask the running service one question and show its answer and the curve."""
     from cluster.ask import Question, ask, parse_maps, show  # noqa: PLC0415
 
-    with _errors_as_exit_codes():
+    with errors_as_exit_codes():
         settings = Settings.from_env(os.environ)
         question = Question(tuple(players or ()), prop, line, parse_maps(maps), opponent, tournament, strict)
         asked, answer, curve = ask(settings, question)
@@ -262,7 +243,7 @@ def doctor(json: Json = False) -> None:
     """Look for what would keep Riftline from running here. Exit code 3 if something would."""
     from cluster.doctor import examine  # noqa: PLC0415
 
-    with _errors_as_exit_codes():
+    with errors_as_exit_codes():
         findings = examine(Settings.from_env(os.environ))
     if json:
         print_json([asdict(finding) for finding in findings])

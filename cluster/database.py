@@ -9,7 +9,7 @@ from stores.clock import utc_now
 from stores.domain.models import MODEL_NAME
 from stores.postgres import embedded
 from stores.postgres.migrate import migrate
-from stores.postgres.models import ModelRegistry
+from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.partitions import ensure_partitions
 from stores.postgres.pool import open_pool
 
@@ -40,7 +40,7 @@ def released_model(database_url: str) -> ModelRecord | None:
     async def ask() -> ModelRecord | None:
         pool = await open_pool(database_url, 1)
         try:
-            return await ModelRegistry(pool).production(MODEL_NAME)
+            return await PostgresModelRegistry(pool).production(MODEL_NAME)
         finally:
             await pool.close()
 

@@ -12,14 +12,16 @@ from pipelines.ingest import ingest, refresh
 from pipelines.season import write_season
 from stores.clock import utc_now
 from stores.features.tables import ALL_TABLES, PLAYER_SNAPSHOTS
-from stores.lake.catalog import Lake
+from stores.lake.catalog import IcebergLake
 from stores.lake.tables import MATCH_ROWS
+from stores.redis_store import embedded as embedded_redis
 from training.retrain import retrain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipelines.ingest import IngestReport
+    from stores.roles.lake import Lake
     from stores.settings import Settings
 
 
@@ -41,12 +43,14 @@ def up(settings: Settings, data: str | None, steps: Steps) -> IngestReport | Non
     from cluster import serving  # noqa: PLC0415 — Serve reads the environment when it is imported
     from cluster.shards import retire_other_shards, start_shards  # noqa: PLC0415
 
-    steps.begin("PostgreSQL")
+    steps.begin("stores")
     database_url = start_database(settings)
+    if not settings.redis.url:
+        embedded_redis.start(settings.redis.data_dir)
     steps.begin("Ray cluster")
     head.start(settings)
     with connected(settings), ThreadPoolExecutor(1) as background:
-        lake = Lake(settings.lake)
+        lake = IcebergLake(settings.lake)
         lake.ensure(ALL_TABLES)
         start_shards(settings)
         # Where nothing serves yet, the service comes up beside data and model and says meanwhile that it is not ready.

@@ -10,7 +10,7 @@ from cluster import head
 from cluster.database import released_model
 from stores.errors import NotFoundError, RiftlineError
 from stores.features.tables import ALL_TABLES
-from stores.lake.catalog import Lake
+from stores.lake.catalog import IcebergLake
 from stores.postgres import embedded
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _model(database_url: str | None) -> str | None:
 def _lake(settings: Settings) -> dict[str, Any]:
     if not settings.home.exists():
         return {}
-    lake = Lake(settings.lake)
+    lake = IcebergLake(settings.lake)
     tables: dict[str, Any] = {}
     for table in ALL_TABLES:
         try:

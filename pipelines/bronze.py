@@ -9,14 +9,14 @@ import ray.data
 
 from pipelines.reading import FileOutcome, FileReport, read_into_rows
 from pipelines.season.export import is_simulated
-from stores.lake.catalog import OneOf
+from stores.domain.row_filters import OneOf
 from stores.lake.tables import MATCH_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from stores.lake.catalog import Lake
+    from stores.roles.lake import Lake
 
 
 def add_to_bronze(

@@ -25,7 +25,7 @@ from stores.features.tables import (
 from stores.lake.tables import PLAYER_PERFORMANCE
 
 if TYPE_CHECKING:
-    from stores.lake.catalog import Lake
+    from stores.roles.lake import Lake
 
 
 @dataclass(frozen=True, slots=True)

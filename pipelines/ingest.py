@@ -17,7 +17,7 @@ from stores.features.tables import ALL_TABLES
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from stores.lake.catalog import Lake
+    from stores.roles.lake import Lake
 
 
 class Progress(Protocol):

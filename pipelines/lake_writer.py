@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from stores.lake.catalog import Lake
     from stores.lake.tables import LakeTable
+    from stores.roles.lake import Lake
 
 WRITE_TASKS = 4  # of rows sorted by partition, so that few partitions are split over two files
 

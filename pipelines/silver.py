@@ -25,7 +25,7 @@ from stores.lake.tables import MATCH_RESULTS, MATCH_ROWS, PLAYER_PERFORMANCE, QU
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stores.lake.catalog import Lake
+    from stores.roles.lake import Lake
 
 PROCESSING_VERSION = "s1"  # raise it when a rule changes: silver is then made again from the same bronze
 _BRONZE_SNAPSHOT = "riftline.match-rows-snapshot"

@@ -20,11 +20,11 @@ from stores.clock import utc_now
 from stores.domain.props import MAX_LINE, MapRange, PropRequest, PropType
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
 from stores.features.schema import POSITIONS
-from stores.lake.artifacts import ArtifactStore
-from stores.postgres.models import ModelRegistry
-from stores.postgres.partitions import ensure_partitions
+from stores.lake.artifacts import WarehouseArtifacts
+from stores.postgres.models import PostgresModelRegistry
+from stores.postgres.partitions import drop_expired, ensure_partitions
 from stores.postgres.pool import open_pool
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -72,7 +72,7 @@ def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, settings.pool_size)
-        state = ServingState(ModelRegistry(pool), ArtifactStore(settings.warehouse), feed)
+        state = ServingState(PostgresModelRegistry(pool), WarehouseArtifacts(settings.warehouse), feed)
         store = AnswerStore(pool)
         api.state.service = PredictionService(state, store, utc_now)
         api.state.store = store
@@ -97,7 +97,7 @@ def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
     return api
 
 
-class AnswerStore(PredictionStore):
+class AnswerStore(PostgresPredictions):
     """The store of what the API answers. A row that it refuses is our mistake: the question was judged before."""
 
     async def record(self, record: PredictionRecord) -> None:
@@ -109,12 +109,13 @@ class AnswerStore(PredictionStore):
 
 
 async def keep_partitions(pool: Pool) -> None:
-    """Next months' partitions exist before their first row. If this fails, the default partition takes the rows."""
+    """Partitions exist before their first row and go when they are too old; until then the default one takes rows."""
     while True:
         try:
             await ensure_partitions(pool, utc_now())
+            await drop_expired(pool, utc_now())
         except Exception as error:  # noqa: BLE001  # a bug in one look must not end all later ones
-            _log.warning("the next partitions cannot be made: %s", problems.loggable(error))
+            _log.warning("the partitions cannot be kept: %s", problems.loggable(error))
         await asyncio.sleep(DAY_S)
 
 

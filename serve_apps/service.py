@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from actors.feature_view import FeatureView
     from serve_apps.state import LoadedModel, ServingState
     from stores.domain.props import PropRequest
-    from stores.postgres.predictions import PredictionStore
+    from stores.roles.predictions import Predictions
 
 API_VERSION = "v1"
 SOURCE = "api"
@@ -51,7 +51,7 @@ class _Occasion:
 class PredictionService:
     """Guarantee: an answer that a client received is durable in prediction_requests; a refused one stored nothing."""
 
-    def __init__(self, state: ServingState, store: PredictionStore, now: Callable[[], datetime]) -> None:
+    def __init__(self, state: ServingState, store: Predictions, now: Callable[[], datetime]) -> None:
         self.state = state
         self._store = store
         self._now = now

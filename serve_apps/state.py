@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from actors.feature_view import FeatureView
     from stores.domain.models import ModelRecord
-    from stores.lake.artifacts import ArtifactStore
-    from stores.postgres.models import ModelRegistry
+    from stores.roles.artifacts import Artifacts
+    from stores.roles.model_registry import ModelRegistry
 
 POLL_S = 1.0  # a release or fresh features are seen within about this time
 STALE_AFTER_S = 60.0  # the freshness that the product promises
@@ -56,7 +56,7 @@ class ServingState:
     and told by `trouble` until it is over.
     """
 
-    def __init__(self, registry: ModelRegistry, artifacts: ArtifactStore, feed: FeatureFeed) -> None:
+    def __init__(self, registry: ModelRegistry, artifacts: Artifacts, feed: FeatureFeed) -> None:
         self._registry = registry
         self._artifacts = artifacts
         self._feed = feed

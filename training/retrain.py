@@ -23,11 +23,11 @@ from stores.features.tables import (
     TOURNAMENT_SNAPSHOTS,
     TOURNAMENTS_SNAPSHOT,
 )
-from stores.lake.artifacts import ArtifactStore
-from stores.lake.catalog import Lake
+from stores.lake.artifacts import WarehouseArtifacts
+from stores.lake.catalog import IcebergLake
 from stores.lake.tables import PLAYER_PERFORMANCE
 from stores.postgres import embedded
-from stores.postgres.models import ModelRegistry
+from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.pool import open_pool
 from stores.settings import Settings
 from training.boosting import BoostingCluster, BoostingParams
@@ -37,6 +37,9 @@ from training.fitting import FittedModel, fit_model
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from stores.roles.artifacts import Artifacts
+    from stores.roles.lake import Lake
 
 
 def read_training_set(lake: Lake, lake_snapshot_id: int | None = None) -> tuple[TrainingSet, int]:
@@ -69,15 +72,16 @@ def retrain(
 
     An interruption at any step leaves the released model as it was; an artefact without a registry row is never read.
     """
-    lake = Lake(settings.lake)
+    lake = IcebergLake(settings.lake)
     progress("reading features")
     rows, snapshot_id = read_training_set(lake)
     params = BoostingParams()
     fitted = fit_model(rows, params, BoostingCluster(), progress)
     progress("registering and releasing")
     version = f"{now:%Y%m%d.%H%M%S}"
-    stored = ArtifactStore(lake.warehouse).save(version, fitted.ensemble.to_files())
-    _check_artifact(lake, stored.path, stored.checksum, fitted, rows)
+    artifacts = WarehouseArtifacts(settings.lake.warehouse, settings.lake.s3)
+    stored = artifacts.save(version, fitted.ensemble.to_files())
+    _check_artifact(artifacts, stored.path, stored.checksum, fitted, rows)
     record = ModelRecord(
         model_name=MODEL_NAME,
         model_version=version,
@@ -97,9 +101,9 @@ def retrain(
     return asyncio.run(_release(database_url, settings.postgres.pool_size, record))
 
 
-def _check_artifact(lake: Lake, path: str, checksum: str, fitted: FittedModel, rows: TrainingSet) -> None:
+def _check_artifact(artifacts: Artifacts, path: str, checksum: str, fitted: FittedModel, rows: TrainingSet) -> None:
     """What serving will load must say what training saw, to the bit."""
-    loaded = PropEnsemble.from_files(ArtifactStore(lake.warehouse).load(path, checksum))
+    loaded = PropEnsemble.from_files(artifacts.load(path, checksum))
     newest = rows.features[-100:]
     if loaded.parameters != fitted.ensemble.parameters:
         raise InvalidError("the stored model has other parameters than the trained one; it is not released")
@@ -111,7 +115,7 @@ def _check_artifact(lake: Lake, path: str, checksum: str, fitted: FittedModel, r
 async def _release(database_url: str, pool_size: int, record: ModelRecord) -> ModelRecord:
     pool = await open_pool(database_url, pool_size)
     try:
-        registry = ModelRegistry(pool)
+        registry = PostgresModelRegistry(pool)
         await registry.register(record)
         return await registry.promote(record.model_name, record.model_version)
     finally:

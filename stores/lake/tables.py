@@ -31,13 +31,17 @@ class PartitionBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
-    """One table. ``partitions`` pairs a column with its transform, in order."""
+    """One table. ``partitions`` pairs a column with its transform, in order.
+
+    ``renamed`` pairs the former name of a column with its present one, for tables that were made before.
+    """
 
     layer: Layer
     name: str
     schema: pa.Schema
     partitions: tuple[tuple[str, PartitionBy], ...] = ()
     target_file_bytes: int = 268435456
+    renamed: tuple[tuple[str, str], ...] = ()
 
     @property
     def identifier(self) -> str:

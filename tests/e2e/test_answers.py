@@ -13,11 +13,11 @@ from actors.ensemble import PropEnsemble
 from actors.feature_shard import read_features
 from actors.feature_view import FeatureView
 from stores.domain.models import MODEL_NAME
-from stores.lake.artifacts import ArtifactStore
-from stores.lake.catalog import Lake
-from stores.postgres.models import ModelRegistry
+from stores.lake.artifacts import WarehouseArtifacts
+from stores.lake.catalog import IcebergLake
+from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.pool import open_pool
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
     import httpx
@@ -141,9 +141,9 @@ def test_an_answer_can_be_computed_again(riftline: Riftline) -> None:
     answers = [riftline.client.post("/predict/single", json=one).raise_for_status().json() for one in asked]
     for record in _stored(riftline, [answer["prediction_id"] for answer in answers]):
         model = _model(riftline, record.model_version)
-        files = ArtifactStore(riftline.settings.lake.warehouse).load(model.model_artifact_path, model.checksum)
+        files = WarehouseArtifacts(riftline.settings.lake.warehouse).load(model.model_artifact_path, model.checksum)
         view = FeatureView(
-            [read_features(Lake(riftline.settings.lake), record.lake_snapshot_id, "all", lambda _: True)]
+            [read_features(IcebergLake(riftline.settings.lake), record.lake_snapshot_id, "all", lambda _: True)]
         )
         again = look(record.request, view, PropEnsemble.from_files(files)).at_line(record.request.prop_value)
         for name in (*SAME_BY_LINE, "confidence_interval", "data_tier", "warnings"):
@@ -154,7 +154,7 @@ def _stored(riftline: Riftline, prediction_ids: list[str]) -> list[PredictionRec
     async def read() -> list[PredictionRecord]:
         pool = await open_pool(riftline.database_url, 1)
         try:
-            return [await PredictionStore(pool).get(UUID(one)) for one in prediction_ids]
+            return [await PostgresPredictions(pool).get(UUID(one)) for one in prediction_ids]
         finally:
             await pool.close()
 
@@ -165,7 +165,7 @@ def _model(riftline: Riftline, version: str) -> ModelRecord:
     async def read() -> ModelRecord:
         pool = await open_pool(riftline.database_url, 1)
         try:
-            return await ModelRegistry(pool).get(MODEL_NAME, version)
+            return await PostgresModelRegistry(pool).get(MODEL_NAME, version)
         finally:
             await pool.close()
 

@@ -13,7 +13,7 @@ import psutil
 from stores.errors import NotFoundError
 from stores.postgres import embedded
 from stores.postgres.pool import open_pool
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ def _lost(riftline: Riftline, answers: Sequence[dict[str, Any]]) -> list[str]:
 
     async def read() -> list[str]:
         pool = await open_pool(riftline.database_url, 1)
-        store, lost = PredictionStore(pool), []
+        store, lost = PostgresPredictions(pool), []
         try:
             for answer in answers:
                 try:

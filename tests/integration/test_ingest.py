@@ -14,14 +14,17 @@ import pytest
 from pipelines.ingest import IngestReport, ingest
 from pipelines.reading import FileOutcome
 from pipelines.season import write_season
+from stores.domain.row_filters import Equals
 from stores.errors import InvalidError
 from stores.features.tables import ALL_TABLES, PLAYER_SNAPSHOTS
-from stores.lake.catalog import Equals, Lake
+from stores.lake.catalog import IcebergLake
 from stores.lake.tables import MATCH_RESULTS, MATCH_ROWS, PLAYER_PERFORMANCE, QUARANTINE
 from stores.settings import LakeSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from stores.roles.lake import Lake
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 GAMES = 150
@@ -38,7 +41,7 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """An empty lake."""
-    return Lake(LakeSettings(f"sqlite:///{tmp_path}/lake/catalog.db", f"file://{tmp_path}/lake/warehouse"))
+    return IcebergLake(LakeSettings(f"sqlite:///{tmp_path}/lake/catalog.db", f"file://{tmp_path}/lake/warehouse"))
 
 
 def _ingest(lake: Lake, location: Path | str) -> IngestReport:

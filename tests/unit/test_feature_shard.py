@@ -24,7 +24,7 @@ from stores.features.tables import (
     TOURNAMENT_SNAPSHOTS,
     TOURNAMENTS_SNAPSHOT,
 )
-from stores.lake.catalog import Lake
+from stores.lake.catalog import IcebergLake
 from stores.lake.tables import PLAYER_PERFORMANCE
 from stores.settings import LakeSettings
 
@@ -81,14 +81,14 @@ def history(games: int) -> Snapshots:
     return take_snapshots(pa.Table.from_pylist(rows, schema=schema))
 
 
-def commit(lake: Lake, table: LakeTable, rows: pa.Table, properties: dict[str, str]) -> str:
+def commit(lake: IcebergLake, table: LakeTable, rows: pa.Table, properties: dict[str, str]) -> str:
     """Replace a table's rows through the lake's own catalog; the new snapshot's id."""
     catalog: Any = lake._catalog  # noqa: SLF001
     catalog.load_table(table.identifier).overwrite(rows, snapshot_properties=properties)
     return str(lake.snapshot_id(table))
 
 
-def publish(lake: Lake, snapshots: Snapshots, version: str = FEATURE_VERSION) -> int:
+def publish(lake: IcebergLake, snapshots: Snapshots, version: str = FEATURE_VERSION) -> int:
     """Commit the gold tables in their order, player features last and with the others' snapshots."""
     made = {FEATURES: version}
     properties = made | {
@@ -103,7 +103,7 @@ def publish(lake: Lake, snapshots: Snapshots, version: str = FEATURE_VERSION) ->
 def place(tmp_path: Path) -> LakeSettings:
     """A lake of its own, with empty gold tables."""
     settings = LakeSettings(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/warehouse")
-    Lake(settings).ensure((PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS))
+    IcebergLake(settings).ensure((PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS))
     return settings
 
 
@@ -128,7 +128,7 @@ def newest(rows: pa.Table, key: str) -> list[str]:
 def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
     """Every player, team and league of the newest snapshot is in exactly one shard, with its own numbers."""
     snapshots = history(12)
-    snapshot_id = publish(Lake(place), snapshots)
+    snapshot_id = publish(IcebergLake(place), snapshots)
     shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
     assert sorted(one.key for shard in shards for one in shard.players) == newest(snapshots.players, "player_id")
     assert sorted(one.key for shard in shards for one in shard.teams) == newest(snapshots.teams, "team_id")
@@ -151,7 +151,7 @@ def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
 
 def test_a_reader_that_is_up_to_date_gets_nothing(place: LakeSettings) -> None:
     """For the snapshot that it knows there is None, for another one the publication, made once."""
-    snapshot_id = publish(Lake(place), history(4))
+    snapshot_id = publish(IcebergLake(place), history(4))
     made: list[object] = []
     shard = FeatureShard("shard-0", SHARDS, place, put=lambda content: made.append(content) or content)  # type: ignore[func-returns-value]
     first = shard.newer_than(None)
@@ -164,7 +164,7 @@ def test_a_reader_that_is_up_to_date_gets_nothing(place: LakeSettings) -> None:
 
 def test_a_new_commit_is_a_new_publication(place: LakeSettings) -> None:
     """After more games the same shard publishes anew, and the old version stays as it was."""
-    lake, shard = Lake(place), shard_of(place)
+    lake, shard = IcebergLake(place), shard_of(place)
     before = publish(lake, history(4))
     old = content_of(shard.newer_than(None))
     held = old.player_features.copy()
@@ -179,7 +179,7 @@ def test_a_new_commit_is_a_new_publication(place: LakeSettings) -> None:
 
 def test_a_commit_that_is_not_finished_is_not_seen(place: LakeSettings) -> None:
     """Newer rows of teams and leagues count only from the commit of the players on, which names them."""
-    lake = Lake(place)
+    lake = IcebergLake(place)
     known = publish(lake, history(4))
     shard = shard_of(place)
     before = content_of(shard.newer_than(None))
@@ -198,7 +198,7 @@ def test_an_empty_lake_has_nothing_to_publish(place: LakeSettings) -> None:
 
 def test_features_of_other_code_are_not_published(place: LakeSettings) -> None:
     """Features that were computed by another definition are refused until they are made anew."""
-    publish(Lake(place), history(2), version="f0-other")
+    publish(IcebergLake(place), history(2), version="f0-other")
     with pytest.raises(NotFoundError, match="f0-other"):
         shard_of(place).newer_than(None)
 
@@ -206,7 +206,7 @@ def test_features_of_other_code_are_not_published(place: LakeSettings) -> None:
 def test_a_world_without_known_teams_is_published(place: LakeSettings) -> None:
     """Where no team is known, the shards hold no team, and players all the same."""
     made = history(2)
-    publish(Lake(place), Snapshots(made.players, TEAM_SNAPSHOTS.schema.empty_table(), made.tournaments))
+    publish(IcebergLake(place), Snapshots(made.players, TEAM_SNAPSHOTS.schema.empty_table(), made.tournaments))
     shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
     assert sum(len(shard.teams) for shard in shards) == 0
     assert sum(len(shard.players) for shard in shards) == 20

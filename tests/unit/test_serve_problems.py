@@ -24,7 +24,7 @@ from stores.errors import (
     TransientError,
     UnknownNameError,
 )
-from stores.postgres.predictions import PredictionStore
+from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
     from stores.domain.predictions import PredictionRecord
@@ -102,7 +102,7 @@ async def test_an_answer_that_cannot_be_stored_is_our_error(monkeypatch: pytest.
     async def refuse(*_: object) -> None:
         raise InvalidError(f"{ADDRESS}: numeric field overflow", "confidence")
 
-    monkeypatch.setattr(PredictionStore, "record", refuse)
+    monkeypatch.setattr(PostgresPredictions, "record", refuse)
     store = api.AnswerStore(cast("Pool", None))
     record = cast("PredictionRecord", None)
     with pytest.raises(RiftlineError) as caught:

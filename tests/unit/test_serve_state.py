@@ -12,15 +12,15 @@ from actors.feature_shard import FeatureShard
 from serve_apps.state import ServingState, checks
 from stores.errors import InvalidError, NotFoundError, RiftlineError, TransientError
 from stores.features.tables import PLAYER_SNAPSHOTS
-from stores.lake.catalog import Lake
+from stores.lake.catalog import IcebergLake
 from stores.settings import LakeSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.feature_view import FeatureView
-    from stores.lake.artifacts import ArtifactStore
-    from stores.postgres.models import ModelRegistry
+    from stores.roles.artifacts import Artifacts as ArtifactsRole
+    from stores.roles.model_registry import ModelRegistry
 
 
 class AwayRegistry:
@@ -80,7 +80,7 @@ VIEW = cast("FeatureView", object())
 
 
 def _state(registry: Any, feed: Feed, artifacts: Artifacts | None = None) -> ServingState:
-    return ServingState(cast("ModelRegistry", registry), cast("ArtifactStore", artifacts), feed)
+    return ServingState(cast("ModelRegistry", registry), cast("ArtifactsRole", artifacts), feed)
 
 
 async def test_features_are_renewed_while_the_registry_is_away(caplog: pytest.LogCaptureFixture) -> None:
@@ -173,7 +173,7 @@ async def test_nothing_is_logged_before_the_first_ingest(
     """A lake without features, in the words that a shard really has for it, is a start and no error."""
     place = LakeSettings(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/warehouse")
     if made:
-        Lake(place).ensure((PLAYER_SNAPSHOTS,))
+        IcebergLake(place).ensure((PLAYER_SNAPSHOTS,))
     with pytest.raises(RiftlineError) as caught:
         FeatureShard("only", ("only",), place, lambda content: content).newer_than(None)
     state = _state(EmptyRegistry(), Feed(caught.value, VIEW, caught.value))

@@ -1,0 +1,69 @@
+"""The event log for its operator: Kafka, or streams in Redis."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cluster.operations.operated import Problem, StoreStatus
+from stores.errors import RiftlineError
+from stores.kafka_log.connection import open_kafka
+from stores.open_stores import opened_event_log
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from stores.settings import Settings
+
+
+class OperatedEventLog:
+    """The event log. Kafka keeps its own copies; the embedded log is saved with Redis."""
+
+    name = "event-log"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._servers = settings.kafka.bootstrap_servers
+
+    async def status(self) -> StoreStatus:
+        """Whether the brokers answer; the embedded log is as well as its Redis."""
+        if not self._servers:
+            return StoreStatus(self.name, "streams in Redis", embedded=True, healthy=True, detail="see redis")
+        begun = time.perf_counter()
+        address = f"Kafka at {self._servers}"
+        try:
+            connection = await open_kafka(self._servers)
+            try:
+                await connection.ping()
+            finally:
+                await connection.close()
+        except RiftlineError as error:
+            return StoreStatus(self.name, address, embedded=False, healthy=False, detail=str(error))
+        latency_ms = (time.perf_counter() - begun) * 1e3
+        return StoreStatus(self.name, address, embedded=False, healthy=True, detail="", latency_ms=latency_ms)
+
+    async def migrate(self) -> list[str]:
+        """Make the topics that are missing."""
+        async with opened_event_log(self._settings) as log:
+            await log.ensure_topics()
+        return []
+
+    async def check(self) -> list[Problem]:
+        """Whether the log is reached and keeps what it acknowledges."""
+        await self.migrate()  # raises for topics and servers that break the log's promises
+        return []
+
+    async def backup(self, folder: Path, *, continuous: bool) -> str:
+        """Nothing: see the class."""
+        del folder, continuous
+        return "nothing: Kafka keeps its own copies" if self._servers else "with redis"
+
+    async def held(self) -> str | None:
+        """Nothing: see the class."""
+        return None
+
+    async def restore(self, folder: Path, until: datetime | None) -> str:
+        """Nothing: see the class."""
+        del folder, until
+        return "nothing" if self._servers else "with redis"

@@ -1,0 +1,94 @@
+"""Every store of the settings, opened: the embedded one where no server is named, and closed with its block.
+
+What an embedded store needs is started. Schemas are those of `riftline stores migrate`; nothing is made here.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from stores.clickhouse.analytics import open_analytics
+from stores.clickhouse.connection import clickhouse_at
+from stores.influx.connection import open_influx
+from stores.influx.time_series import InfluxTimeSeries
+from stores.kafka_log.connection import open_kafka
+from stores.kafka_log.event_log import KafkaEventLog
+from stores.postgres import embedded as embedded_postgres
+from stores.postgres.pool import open_pool
+from stores.postgres.time_series import PostgresTimeSeries
+from stores.redis_store import embedded as embedded_redis
+from stores.redis_store.connection import open_redis
+from stores.redis_store.event_log import RedisEventLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from stores.postgres.pool import Pool
+    from stores.redis_store.connection import RedisConnection
+    from stores.roles.analytics import Analytics
+    from stores.roles.event_log import EventLog
+    from stores.roles.time_series import TimeSeries
+    from stores.settings import PostgresSettings, RedisSettings, Settings
+
+
+@asynccontextmanager
+async def opened_postgres(settings: PostgresSettings) -> AsyncIterator[Pool]:
+    """A pool of connections to the primary."""
+    pool = await open_pool(settings.url or embedded_postgres.start(settings.data_dir), settings.pool_size)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def opened_redis(settings: RedisSettings) -> AsyncIterator[RedisConnection]:
+    """A single node or a cluster."""
+    connection = await open_redis(settings.url or embedded_redis.start(settings.data_dir))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def opened_analytics(settings: Settings) -> AsyncIterator[Analytics]:
+    """Recording works while the server is away; the embedded engine belongs to one process."""
+    connection = clickhouse_at(settings.clickhouse)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(connection.close)
+        analytics = await open_analytics(connection, settings.clickhouse.spill_dir)
+        stack.push_async_callback(analytics.close)
+        yield analytics
+
+
+@asynccontextmanager
+async def opened_time_series(settings: Settings) -> AsyncIterator[TimeSeries]:
+    """InfluxDB where one is named, else PostgreSQL."""
+    async with AsyncExitStack() as stack:
+        series: TimeSeries
+        if settings.influx.url:
+            connection = await open_influx(settings.influx)
+            stack.push_async_callback(connection.close)
+            series = InfluxTimeSeries(connection)
+        else:
+            series = PostgresTimeSeries(await stack.enter_async_context(opened_postgres(settings.postgres)))
+        stack.push_async_callback(series.close)
+        yield series
+
+
+@asynccontextmanager
+async def opened_event_log(settings: Settings) -> AsyncIterator[EventLog]:
+    """Kafka where brokers are named, else Redis Streams: on a cluster with one replica behind each answer."""
+    async with AsyncExitStack() as stack:
+        log: EventLog
+        if settings.kafka.bootstrap_servers:
+            kafka = await open_kafka(settings.kafka.bootstrap_servers)
+            stack.push_async_callback(kafka.close)
+            log = KafkaEventLog(kafka)
+        else:
+            redis = await stack.enter_async_context(opened_redis(settings.redis))
+            log = RedisEventLog(redis, replicas=int(redis.is_cluster))
+        stack.push_async_callback(log.close)
+        yield log
