@@ -7,10 +7,10 @@ export UV_PYTHON_DOWNLOADS := never
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo stop test check format lock bench clean
+.PHONY: help install servers-fetch servers demo stop test check contract faults docs format lock bench bench-stores clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Riftline needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
@@ -39,8 +39,23 @@ check: install ## Formatting, lint, types and the import picture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## Install everything and run every check and test
+test: check servers-fetch ## Install everything and run every check and test
 	$(BIN)/pytest
+
+servers-fetch: install ## Get the real servers that tests start (Debian packages as root, the rest into .servers)
+	$(BIN)/python -m tests.servers --fetch || test -z "$$CI"
+
+servers: install ## Start every real server on 127.0.0.1 until Ctrl-C and print the variables that lead to them
+	@$(BIN)/python -m tests.servers
+
+contract: install servers-fetch ## Run every contract over every implementation and print the matrix
+	$(BIN)/pytest tests/contract -q
+
+faults: install servers-fetch ## Kill servers and writers 125 times in the middle of writing and compare the books
+	$(BIN)/python -m tests.faults --kills 25
+
+docs: install ## Write the tables of docs/stores.md again from the code
+	$(BIN)/python -m tests.store_tables
 
 format: install ## Format and mend what can be mended by itself
 	$(BIN)/ruff format .
@@ -53,5 +68,8 @@ lock: $(UV) ## Compile the locks again from pyproject.toml
 bench: install ## Measure /predict/single beside FastAPI + xgboost
 	$(BIN)/python -m benchmarks.serving
 
+bench-stores: install servers-fetch ## Measure every store beside its naive use
+	$(BIN)/python -m benchmarks.stores
+
 clean: stop ## Remove the environment and all data
-	rm -rf .uv .venv .riftline
+	rm -rf .uv .venv .riftline .servers
