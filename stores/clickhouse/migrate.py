@@ -7,23 +7,19 @@ is repeated (IF NOT EXISTS), and processes that migrate at once apply the same f
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from stores.backoff import pauses_s
 from stores.clickhouse.failures import TABLE_EXISTS, code_of
-from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, TransientError
+from stores.errors import ConflictError, OutcomeUnknownError, TransientError
+from stores.migration_files import read_migrations
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from stores.clickhouse.connection import ClickHouseConnection
 
-FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
-COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 RACE_S = 5.0  # two processes that make the same table hold each other up for moments
 
 _LEDGER = (
@@ -35,38 +31,9 @@ _NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One file. ``checksum`` is the sha256 of its text, in hex."""
-
-    version: int
-    name: str
-    sql: str
-    checksum: str
-
-    @property
-    def statements(self) -> tuple[str, ...]:
-        """Its statements, without comments: a comment may hold a semicolon."""
-        return tuple(part.strip() for part in COMMENT.sub("", self.sql).split(";") if part.strip())
-
-
 def shipped_migrations() -> Traversable:
     """The folder of migrations inside the package."""
     return files("stores.clickhouse") / "migrations"
-
-
-def read_migrations(folder: Traversable) -> tuple[Migration, ...]:
-    """The migrations of ``folder`` in order. Raises InvalidError when a name is wrong or a number is used twice."""
-    found: dict[int, Migration] = {}
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.name.endswith(".sql"):
-            continue
-        match = FILE_NAME.fullmatch(entry.name)
-        if match is None or int(match[1]) in found:
-            raise InvalidError(f"{entry.name}: migrations are named NNNN_name.sql, each number once", entry.name)
-        sql = entry.read_text(encoding="utf-8")
-        found[int(match[1])] = Migration(int(match[1]), entry.name, sql, hashlib.sha256(sql.encode()).hexdigest())
-    return tuple(found.values())
 
 
 async def migrate(connection: ClickHouseConnection, folder: Traversable | None = None) -> list[str]:

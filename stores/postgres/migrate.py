@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from stores.errors import ConflictError, InvalidError
+from stores.errors import ConflictError
+from stores.migration_files import read_migrations
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     import asyncpg
 
+    from stores.migration_files import Migration
     from stores.postgres.pool import Pool
 
 MIGRATION_LOCK = 0x52494654  # "RIFT": one advisory lock per database
 MIGRATION_TIMEOUT_S = 600.0  # waits for another process's migration, which may rewrite a table
-FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One file. ``checksum`` is the sha256 of its text, in hex."""
-
-    version: int
-    name: str
-    sql: str
-    checksum: str
 
 
 def shipped_migrations() -> Traversable:
     """The folder of migrations inside the package."""
     return files("stores.postgres") / "migrations"
-
-
-def read_migrations(folder: Traversable) -> tuple[Migration, ...]:
-    """The migrations of ``folder`` in order. Raises InvalidError when a name is wrong or a number is used twice."""
-    found: dict[int, Migration] = {}
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.name.endswith(".sql"):
-            continue
-        match = FILE_NAME.fullmatch(entry.name)
-        if match is None or int(match[1]) in found:
-            raise InvalidError(f"{entry.name}: migrations are named NNNN_name.sql, each number once", entry.name)
-        sql = entry.read_text(encoding="utf-8")
-        checksum = hashlib.sha256(sql.encode()).hexdigest()
-        found[int(match[1])] = Migration(int(match[1]), entry.name, sql, checksum)
-    return tuple(found.values())
 
 
 async def migrate(pool: Pool, folder: Traversable | None = None) -> list[str]:

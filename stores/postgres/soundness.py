@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stores.postgres.migrate import read_migrations, shipped_migrations
+from stores.migration_files import read_migrations
+from stores.postgres.migrate import shipped_migrations
 
 if TYPE_CHECKING:
     from stores.postgres.pool import Pool

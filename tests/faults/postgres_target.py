@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from stores.clock import utc_now
-from stores.domain.predictions import PredictionRecord
-from stores.domain.props import DataTier, MapRange, PropRequest, PropType, Side
 from stores.postgres.migrate import migrate
 from stores.postgres.partitions import ensure_partitions
 from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
+from tests.examples import a_prediction
 from tests.servers.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -24,22 +22,6 @@ if TYPE_CHECKING:
     from tests.faults.target import Writes
     from tests.servers.process import ServerProcess
 
-EXAMPLE = PredictionRecord(
-    prediction_id=UUID(int=0),
-    request=PropRequest(("Faker",), PropType.KILLS, 3.5, MapRange(1, 2)),
-    prediction=Side.OVER,
-    confidence=60.0,
-    base_model_confidence=61.0,
-    push_probability=0.0,
-    expected_stat=4.2,
-    confidence_interval=(1.0, 8.0),
-    data_tier=DataTier.DIRECT,
-    model_version="1",
-    feature_version="1",
-    lake_snapshot_id=1,
-    processing_time_ms=1.0,
-)
-
 
 class _PredictionWrites:
     def __init__(self, pool: Pool) -> None:
@@ -47,7 +29,7 @@ class _PredictionWrites:
         self._predictions = PostgresPredictions(pool, retry_delays_s=())
 
     async def write(self, name: str) -> None:
-        await self._predictions.record(replace(EXAMPLE, prediction_id=UUID(name)))
+        await self._predictions.record(a_prediction(prediction_id=UUID(name)))
 
     async def close(self) -> None:
         await self._predictions.drain()

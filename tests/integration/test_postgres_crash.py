@@ -17,8 +17,6 @@ from stores.clock import utc_now
 from stores.domain.feedback import ActualResult, Feedback, FeedbackSource
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.prediction_metrics import PredictionMetric
-from stores.domain.predictions import PredictionRecord
-from stores.domain.props import DataTier, MapRange, PropRequest, PropType, Side
 from stores.errors import RiftlineError
 from stores.postgres.feedback import PostgresFeedback
 from stores.postgres.migrate import migrate
@@ -26,6 +24,7 @@ from stores.postgres.partitions import ensure_partitions
 from stores.postgres.pool import open_pool
 from stores.postgres.prediction_metrics import PostgresPredictionMetrics
 from stores.postgres.predictions import PostgresPredictions
+from tests.examples import a_prediction
 from tests.servers.need import needed
 from tests.servers.postgres import Postgres
 
@@ -95,7 +94,7 @@ async def _write(
     """Write one prediction, its outcome and a metric after the other; each is repeated until it is acknowledged."""
     number = 0
     while not stop.is_set():
-        record, number = _prediction(), number + 1
+        record, number = a_prediction(), number + 1
         moment = NOON + timedelta(seconds=writer, microseconds=number)
         outcome = Feedback(
             prediction_id=record.prediction_id,
@@ -139,22 +138,4 @@ async def _compare(pool: Pool, acknowledged: Acknowledged) -> None:
 def _metric(moment: datetime) -> PredictionMetric:
     return PredictionMetric(
         time=moment, prediction_id=METRIC_OF, user_id=UUID(int=7), metric_name="latency_ms", metric_value=1.0
-    )
-
-
-def _prediction() -> PredictionRecord:
-    return PredictionRecord(
-        prediction_id=new_prediction_id(utc_now()),
-        request=PropRequest(("Faker",), PropType.KILLS, 4.5, MapRange(1, 1)),
-        prediction=Side.OVER,
-        confidence=55.0,
-        base_model_confidence=54.0,
-        push_probability=0.0,
-        expected_stat=4.8,
-        confidence_interval=(2.0, 8.0),
-        data_tier=DataTier.DIRECT,
-        model_version="1",
-        feature_version="1",
-        lake_snapshot_id=1,
-        processing_time_ms=2.5,
     )

@@ -17,15 +17,12 @@ import asyncpg
 import psutil
 import pytest
 
-from stores.clock import utc_now
-from stores.domain.prediction_id import new_prediction_id
-from stores.domain.predictions import PredictionRecord
-from stores.domain.props import DataTier, MapRange, PropRequest, PropType, Side
 from stores.errors import InvalidError
 from stores.postgres import embedded
 from stores.postgres.migrate import migrate
 from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
+from tests.examples import a_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +163,7 @@ async def _record_through_a_kill(data_dir: Path) -> int:
 
     async def write() -> None:
         for number in range(50):
-            await store.record(_a_prediction())
+            await store.record(a_prediction())
             if number == 5:
                 under_way.set()
 
@@ -180,24 +177,6 @@ async def _record_through_a_kill(data_dir: Path) -> int:
     stored = await store.count()
     await pool.close()
     return stored
-
-
-def _a_prediction() -> PredictionRecord:
-    return PredictionRecord(
-        prediction_id=new_prediction_id(utc_now()),
-        request=PropRequest(("Faker",), PropType.KILLS, 4.5, MapRange(1, 1)),
-        prediction=Side.OVER,
-        confidence=55.0,
-        base_model_confidence=54.0,
-        push_probability=0.0,
-        expected_stat=4.8,
-        confidence_interval=(2.0, 8.0),
-        data_tier=DataTier.DIRECT,
-        model_version="1",
-        feature_version="1",
-        lake_snapshot_id=1,
-        processing_time_ms=2.5,
-    )
 
 
 def test_a_recycled_process_id_is_not_taken_for_the_server(data_dir: Path) -> None:

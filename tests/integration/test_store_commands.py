@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,8 @@ from stores.postgres import embedded as postgres
 from stores.postgres.predictions import PostgresPredictions
 from stores.redis_store import embedded as redis
 from stores.settings import Settings
+from tests.examples import a_prediction
 from tests.faults.event_log_target import event_of
-from tests.faults.postgres_target import EXAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +76,7 @@ async def _fill(settings: Settings) -> None:
     async with opened_postgres(settings.postgres) as pool:
         predictions = PostgresPredictions(pool)
         for prediction_id in PREDICTIONS:
-            await predictions.record(replace(EXAMPLE, prediction_id=prediction_id))
+            await predictions.record(a_prediction(prediction_id=prediction_id))
     async with opened_event_log(settings) as log:
         await log.publish("player-performance", [event_of(event_id) for event_id in EVENTS])
     async with opened_analytics(settings) as analytics:

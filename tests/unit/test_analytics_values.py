@@ -12,13 +12,14 @@ import orjson
 import pytest
 
 from stores.clickhouse.connection import address_of
-from stores.clickhouse.migrate import read_migrations, shipped_migrations
+from stores.clickhouse.migrate import shipped_migrations
 from stores.clickhouse.rows import TABLES, daily_line, event_line, outcome_line, prediction_line
 from stores.domain.analytics import ActualResult, DailyMetrics, PredictionEvent, PredictionOutcome, UserEvent
 from stores.domain.prediction_id import new_prediction_id
-from stores.domain.predictions import PredictionRecord
-from stores.domain.props import DataTier, MapRange, PropRequest, PropType, Side
+from stores.domain.props import DataTier, PropType, Side
 from stores.errors import InvalidError
+from stores.migration_files import read_migrations
+from tests.examples import a_prediction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,31 +211,17 @@ def test_times_are_cut_to_the_second_in_utc() -> None:
 
 def test_a_stored_prediction_becomes_an_event_of_it() -> None:
     """The same id, moment and figures."""
-    record = PredictionRecord(
-        prediction_id=new_prediction_id(NOON),
-        request=PropRequest(("Faker",), PropType.KILLS, 2.5, MapRange(1, 2), tournament="LCK", team="T1"),
-        prediction=Side.UNDER,
-        confidence=60.0,
-        base_model_confidence=61.0,
-        push_probability=0.0,
-        expected_stat=2.0,
-        confidence_interval=(1.0, 3.0),
-        data_tier=DataTier.THIN,
-        model_version="m",
-        feature_version="f",
-        lake_snapshot_id=1,
-        processing_time_ms=0.25,
-        cache_hit=True,
-        user_id=UUID(int=3),
-    )
+    record = a_prediction(NOON, cache_hit=True, user_id=UUID(int=3), processing_time_ms=0.25)
     made = PredictionEvent.of(record)
     assert made.created_at == record.created_at
     assert made == prediction(
         prediction_id=record.prediction_id,
-        prediction=Side.UNDER,
+        model_version=record.model_version,
+        prediction=record.prediction,
+        confidence=record.confidence,
         response_time_ms=0.25,
         cache_hit=True,
-        data_tier=DataTier.THIN,
+        data_tier=record.data_tier,
         tournament="LCK",
         team="T1",
         user_id=UUID(int=3),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stores.clickhouse.migrate import migrate, read_migrations, shipped_migrations
+from stores.clickhouse.migrate import migrate, shipped_migrations
 from stores.clickhouse.rows import TABLES
 from stores.errors import ConflictError
+from stores.migration_files import read_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, TransientError
-from stores.postgres.migrate import migrate, read_migrations, shipped_migrations
+from stores.migration_files import read_migrations
+from stores.postgres.migrate import migrate, shipped_migrations
 from stores.postgres.pool import Pool, address_of, open_pool, translated
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stores.domain.feedback import ActualResult, Feedback, FeedbackSource
+from stores.migration_files import read_migrations
 from stores.postgres.feedback import PostgresFeedback
-from stores.postgres.migrate import migrate, read_migrations, shipped_migrations
+from stores.postgres.migrate import migrate, shipped_migrations
 from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.partitions import ensure_partitions
 from stores.postgres.predictions import PostgresPredictions
