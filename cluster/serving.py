@@ -25,6 +25,7 @@ def deploy(settings: Settings, database_url: str) -> None:
     args = GatewayArgs(
         database_url=database_url,
         warehouse=settings.lake.warehouse,
+        s3=settings.lake.s3,
         pool_size=settings.postgres.pool_size,
         feature_shards=ours.feature_shards,
         replicas=ours.gateway_replicas,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
@@ -25,6 +25,7 @@ from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.partitions import drop_expired, ensure_partitions
 from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
+from stores.settings import S3Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -56,14 +57,12 @@ One predictive distribution answers every line, so single, batch and curve alway
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What a replica needs to know: where truth is kept. The URL holds a password and is never shown."""
+    """What a replica needs to know: where truth is kept."""
 
-    database_url: str
+    database_url: str = field(repr=False)  # holds a password
     pool_size: int
     warehouse: str
-
-    def __repr__(self) -> str:
-        return f"ApiSettings(warehouse={self.warehouse!r})"
+    s3: S3Settings = S3Settings()
 
 
 def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
@@ -72,7 +71,7 @@ def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, settings.pool_size)
-        state = ServingState(PostgresModelRegistry(pool), WarehouseArtifacts(settings.warehouse), feed)
+        state = ServingState(PostgresModelRegistry(pool), WarehouseArtifacts(settings.warehouse, settings.s3), feed)
         store = AnswerStore(pool)
         api.state.service = PredictionService(state, store, utc_now)
         api.state.store = store

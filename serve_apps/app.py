@@ -12,6 +12,7 @@ from actors.code_version import code_version
 from actors.names import shard_names
 from serve_apps.api import ApiSettings, create_api
 from serve_apps.feature_feed import ShardFeed
+from stores.settings import S3Settings  # pydantic reads the annotation
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,6 +29,7 @@ class GatewayArgs(BaseModel):
 
     database_url: str = Field(repr=False)
     warehouse: str
+    s3: S3Settings = S3Settings()
     pool_size: int = 4
     feature_shards: int = 2
     replicas: int = 1
@@ -35,7 +37,7 @@ class GatewayArgs(BaseModel):
 
 def build(args: GatewayArgs) -> Application:
     """The gateway: replicas that hold model and features themselves, behind Serve's ingress."""
-    settings = ApiSettings(args.database_url, args.pool_size, args.warehouse)
+    settings = ApiSettings(args.database_url, args.pool_size, args.warehouse, args.s3)
     shards = shard_names(args.feature_shards, code_version())
 
     def api() -> FastAPI:

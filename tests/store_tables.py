@@ -16,6 +16,7 @@ from stores.features.tables import ALL_TABLES
 from stores.postgres import embedded
 from stores.postgres.migrate import migrate
 from stores.postgres.pool import open_pool
+from stores.redis_store.event_keys import FAMILIES as EVENT_FAMILIES
 from stores.redis_store.keys import FAMILIES
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def store_tables(pool: Pool) -> dict[str, str]:
         "postgres": await _postgres(pool),
         "redis": _rows(
             ("key", "type", "lifetime", "holds"),
-            [(f"`{one.pattern}`", one.type, _lifetime(one.ttl_s), one.what) for one in FAMILIES],
+            [(f"`{one.pattern}`", one.type, _lifetime(one.ttl_s), one.what) for one in (*FAMILIES, *EVENT_FAMILIES)],
         ),
         "clickhouse": _rows(
             ("table or view", "columns"),

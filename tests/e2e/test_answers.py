@@ -141,7 +141,9 @@ def test_an_answer_can_be_computed_again(riftline: Riftline) -> None:
     answers = [riftline.client.post("/predict/single", json=one).raise_for_status().json() for one in asked]
     for record in _stored(riftline, [answer["prediction_id"] for answer in answers]):
         model = _model(riftline, record.model_version)
-        files = WarehouseArtifacts(riftline.settings.lake.warehouse).load(model.model_artifact_path, model.checksum)
+        files = WarehouseArtifacts(riftline.settings.lake.warehouse, riftline.settings.lake.s3).load(
+            model.model_artifact_path, model.checksum
+        )
         view = FeatureView(
             [read_features(IcebergLake(riftline.settings.lake), record.lake_snapshot_id, "all", lambda _: True)]
         )

@@ -129,15 +129,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("change", REFUSED)
-def test_a_change_that_needs_a_rewrite_is_refused(lake: IcebergLake, change: str) -> None:
+def test_a_change_that_needs_a_rewrite_is_refused(lake: IcebergLake) -> None:
     """Table and column are named, and the table stays as it was."""
     lake.ensure((OLD,))
-    (name, kind), column = REFUSED[change]
-    schema = OLD.schema.set(OLD.schema.get_field_index(name), pa.field(name, kind))
-    with pytest.raises(InvalidError, match=rf"silver\.grown\.{column} is .* cannot become") as refused:
-        lake.ensure((replace(OLD, schema=schema.append(pa.field("added", pa.string()))),))
-    assert refused.value.field == column
+    for (name, kind), column in REFUSED.values():
+        schema = OLD.schema.set(OLD.schema.get_field_index(name), pa.field(name, kind))
+        with pytest.raises(InvalidError, match=rf"silver\.grown\.{column} is .* cannot become") as refused:
+            lake.ensure((replace(OLD, schema=schema.append(pa.field("added", pa.string()))),))
+        assert refused.value.field == column
     assert lake.read(OLD).num_rows == 0
     assert "added" not in plain_table(lake, OLD).schema().column_names
 
