@@ -62,7 +62,7 @@ class ApiSettings:
     database_url: str = field(repr=False)  # holds a password
     pool_size: int
     warehouse: str
-    s3: S3Settings = S3Settings()
+    s3: S3Settings = field(default_factory=S3Settings)
 
 
 def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:

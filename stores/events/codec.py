@@ -60,7 +60,9 @@ class EventCodec:
         buffer = io.BytesIO()
         schema, values = self._schemas.schema(topic.name, version), _values(event)
         try:
-            validate(values, schema, strict=True)  # the writer would cut 1.5 to a whole number and say nothing
+            # the writer would cut 1.5 to a whole number and say nothing
+            if not validate(values, schema, strict=True, raise_errors=False):
+                validate(values, schema, strict=True)  # again, for its words: they take five times as long
             fastavro.schemaless_writer(buffer, schema, values)
         except (ValidationError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InvalidError(f"a {type(event).__name__} does not fit its schema: {error}") from error
