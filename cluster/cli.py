@@ -15,7 +15,7 @@ from rich.markup import escape
 from cluster import environment
 from cluster.exit_codes import IN_PART, NOT_READY, errors_as_exit_codes
 from cluster.operations.commands import app as stores_app
-from cluster.show import ProgressSteps, errors, people, print_json, print_table
+from cluster.show import NO, ProgressSteps, errors, people, print_json, print_table
 from stores.errors import InvalidError
 from stores.settings import Settings
 
@@ -142,7 +142,7 @@ def ingest(data: Data = None, json: Json = False) -> None:
 
 
 def _show_ingest(report: IngestReport) -> None:
-    rows = [(escape(file.source), str(file.outcome), file.layout, file.rows) for file in report.files]
+    rows = [(file.source, str(file.outcome), file.layout, file.rows) for file in report.files]
     print_table("files", ("file", "outcome", "layout", "rows"), rows)
     counts = report.silver.counts
     people.print(
@@ -249,8 +249,7 @@ def doctor(json: Json = False) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         rows: list[tuple[Any, ...]] = [
-            ("ok" if one.good else "[bold red]no[/]", one.check, one.found, "" if one.good else one.remedy)
-            for one in findings
+            ("ok" if one.good else NO, one.check, one.found, "" if one.good else one.remedy) for one in findings
         ]
         print_table("doctor", ("", "check", "found", "remedy"), rows)
     if not all(finding.good for finding in findings):

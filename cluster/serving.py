@@ -24,6 +24,7 @@ def deploy(settings: Settings, database_url: str) -> None:
     serve.start(http_options=HTTPOptions(host=ours.http_host, port=ours.http_port))
     args = GatewayArgs(
         database_url=database_url,
+        replica_url=settings.postgres.replica_url,
         warehouse=settings.lake.warehouse,
         s3=settings.lake.s3,
         pool_size=settings.postgres.pool_size,

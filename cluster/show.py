@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 PIPE_WIDTH = 140  # of what goes to a file or a program: tables keep their words whole
+NO = Text("no", "bold red")
 people = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
@@ -33,8 +36,15 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
         number = bool(rows) and isinstance(rows[0][index], int | float)
         table.add_column(name, justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(_cell(value) for value in row))
     people.print(table)
+
+
+def _cell(value: object) -> str | Text:
+    """Text from outside is never read as markup; what is marked up on purpose comes as `Text`."""
+    if isinstance(value, Text):
+        return value
+    return escape(f"{value:.4f}" if isinstance(value, float) else str(value))
 
 
 class ProgressSteps:

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PostgresSettings:
-    """Where PostgreSQL is. ``url`` empty: the embedded server in ``data_dir``; ``replica_url`` empty: no replica."""
+    """Where PostgreSQL is. ``url`` empty: the embedded server in ``data_dir``; ``replica_url`` empty: no replica.
+
+    ``direct_url`` is the server itself where ``url`` leads through a pooler: backups need it.
+    """
 
     data_dir: Path
     url: str = field(default="", repr=False)  # holds a password
     replica_url: str = field(default="", repr=False)
+    direct_url: str = field(default="", repr=False)
     pool_size: int = 4  # a replica's writer sends one batch at a time; the rest is reading
 
 
@@ -142,6 +146,7 @@ class Settings:
                 data_dir=home / "postgres",
                 url=env.get("RIFTLINE_DATABASE_URL", ""),
                 replica_url=env.get("RIFTLINE_DATABASE_REPLICA_URL", ""),
+                direct_url=env.get("RIFTLINE_DATABASE_DIRECT_URL", env.get("RIFTLINE_DATABASE_URL", "")),
             ),
             redis=RedisSettings(data_dir=home / "redis", url=env.get("RIFTLINE_REDIS_URL", "")),
             clickhouse=ClickHouseSettings(
@@ -157,7 +162,7 @@ class Settings:
             kafka=KafkaSettings(bootstrap_servers=env.get("RIFTLINE_KAFKA_SERVERS", "")),
             lake=LakeSettings(
                 catalog_uri=env.get("RIFTLINE_CATALOG_URI", f"sqlite:///{home}/lake/catalog.db"),
-                warehouse=env.get("RIFTLINE_WAREHOUSE", f"file://{home}/lake/warehouse"),
+                warehouse=_warehouse(env, f"file://{home}/lake/warehouse"),
                 s3=S3Settings(
                     endpoint=env.get("RIFTLINE_S3_ENDPOINT", ""),
                     region=env.get("RIFTLINE_S3_REGION", ""),
@@ -179,6 +184,19 @@ def _home(env: Mapping[str, str]) -> Path:
     if set("?#") & set(str(home)):  # they end the path of a URI, and the catalog and the warehouse are named by URIs
         raise InvalidError(f"RIFTLINE_HOME={str(home)!r} holds ? or #; choose another folder", "RIFTLINE_HOME")
     return home
+
+
+def _warehouse(env: Mapping[str, str], default: str) -> str:
+    warehouse = env.get("RIFTLINE_WAREHOUSE", default)
+    scheme, _, place = warehouse.partition("://")
+    if (
+        scheme not in {"file", "s3"} or not place or (scheme == "s3" and "@" in place)
+    ):  # never repeated: it may be a key
+        raise InvalidError(
+            "RIFTLINE_WAREHOUSE is no warehouse; give file:///folder or s3://bucket, its keys in RIFTLINE_S3_…",
+            "RIFTLINE_WAREHOUSE",
+        )
+    return warehouse
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:

@@ -54,4 +54,6 @@ async def check_all(settings: Settings) -> list[Problem]:
             problems += await store.check()
         except RiftlineError as error:
             problems.append(Problem(store.name, str(error), "see `riftline stores status`"))
+        except Exception as error:  # noqa: BLE001  # what breaks a check in one store hides nothing in the others
+            problems.append(Problem(store.name, f"{type(error).__name__}: {error}", "restore a backup of this store"))
     return problems

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cluster.operations.operated import Problem, StoreStatus
+from cluster.operations.operated import Problem, StoreStatus, ask, no_detail
 from stores.clickhouse.connection import address_of, open_clickhouse
 from stores.clickhouse.migrate import migrate
-from stores.errors import ConflictError, RiftlineError, TransientError
+from stores.errors import ConflictError
 from stores.folder_lock import FolderLock
 from stores.spill import holds_segments
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stores.settings import ClickHouseSettings
 
 ENGINE, JOURNALS = "engine", "spill"
+STATUS_DEADLINE_S = 5.0  # an operator waits
 
 
 class OperatedClickHouse:
@@ -35,21 +36,21 @@ class OperatedClickHouse:
         self._embedded = not settings.url
 
     async def status(self) -> StoreStatus:
-        """Whether it answers, and whether rows wait for it."""
-        address = f"ClickHouse in {self._settings.data_dir}" if self._embedded else address_of(self._settings.url)
+        """Whether it answers, and whether rows wait for it. The embedded engine is not started for the question."""
         waiting = "rows wait in the journal" if self._journals() else ""
-        if self._embedded and not self._settings.data_dir.exists():
-            return StoreStatus(self.name, address, embedded=True, healthy=True, detail="not made yet")
-        begun = time.perf_counter()
-        try:
-            async with self._connection():
-                pass
-        except ConflictError:
-            return StoreStatus(self.name, address, embedded=True, healthy=True, detail="used by another process")
-        except RiftlineError as error:
-            return StoreStatus(self.name, address, self._embedded, healthy=False, detail=str(error))
-        latency_ms = (time.perf_counter() - begun) * 1e3
-        return StoreStatus(self.name, address, self._embedded, healthy=True, detail=waiting, latency_ms=latency_ms)
+        if self._embedded:
+            address = f"ClickHouse in {self._settings.data_dir}"
+            made = (self._settings.data_dir / ENGINE).exists()
+            detail = ", ".join(filter(None, ["" if made else "not made yet", waiting]))
+            return StoreStatus(self.name, address, embedded=True, healthy=True, detail=detail)
+        found = await ask(
+            self.name,
+            lambda: address_of(self._settings.url),
+            lambda: open_clickhouse(self._settings, deadline_s=STATUS_DEADLINE_S),
+            no_detail,
+            embedded=False,
+        )
+        return replace(found, detail=", ".join(filter(None, [found.detail, waiting])))
 
     async def migrate(self) -> list[str]:
         """Apply pending migrations."""
@@ -57,45 +58,47 @@ class OperatedClickHouse:
             return await migrate(connection)
 
     async def check(self) -> list[Problem]:
-        """Whether it answers; what its server refused."""
-        refused = [*self._settings.spill_dir.glob("*/refused*")] if self._settings.spill_dir.exists() else []
-        problems = [Problem(self.name, f"{file} was refused by the server", "look into it") for file in refused]
+        """Whether it answers; what its server refused or a disk has damaged."""
+        files = [file for pattern in ("*/*.refused", "*/*.corrupt") for file in self._settings.spill_dir.glob(pattern)]
+        problems = [Problem(self.name, f"{file} was set aside", "look into it, or delete it") for file in files]
         status = await self.status()
         if not status.healthy:
             problems.append(Problem(self.name, status.detail, "see that ClickHouse runs"))
         return problems
 
-    async def backup(self, folder: Path, *, continuous: bool) -> str:
-        """Copy the embedded engine's folder while nothing uses it, and the rows that wait."""
-        del continuous
+    async def backup(self, folder: Path, earlier: Path | None, *, continuous: bool) -> str:
+        """Copy the rows that wait, and the embedded engine's folder while no process uses it."""
+        del earlier, continuous
+        _copy(self._settings.spill_dir, folder / JOURNALS)
         if not self._embedded:
-            return "nothing: save the server by its own BACKUP"
-        if not self._settings.data_dir.exists():
-            return "nothing: not made yet"
-        lock = FolderLock.acquire(self._settings.data_dir, "the embedded ClickHouse", "end what uses it first")
+            return "the rows that wait; save the server by its own BACKUP"
+        if not (self._settings.data_dir / ENGINE).exists():
+            return "the rows that wait; the engine was not made yet"
+        try:
+            lock = FolderLock.acquire(self._settings.data_dir, "the embedded ClickHouse", "end what uses it first")
+        except ConflictError as error:
+            return f"the rows that wait; not the engine: {error}"
         try:
             _copy(self._settings.data_dir / ENGINE, folder / ENGINE)
-            _copy(self._settings.spill_dir, folder / JOURNALS)
         finally:
             lock.release()
         return "the engine's folder and the rows that wait"
 
-    async def held(self) -> str | None:
-        """The embedded engine's folder, or rows that wait."""
-        for place in (self._settings.data_dir / ENGINE, self._settings.spill_dir) if self._embedded else ():
-            if place.exists() and any(place.iterdir()):
-                return f"{place} holds data"
+    async def obstacle(self, folder: Path, until: datetime | None) -> str | None:
+        """The embedded engine's folder, or rows that wait, where the backup holds some."""
+        del until
+        for name, place in ((ENGINE, self._settings.data_dir / ENGINE), (JOURNALS, self._settings.spill_dir)):
+            if (folder / name).exists() and place.exists() and any(place.iterdir()):
+                return f"{place} holds data; move it away before restoring over it"
         return None
 
     async def restore(self, folder: Path, until: datetime | None) -> str:
         """Put the copies in the place of empty folders."""
         del until
-        if not self._embedded or not (folder / ENGINE).exists():
-            return "nothing"
-        _copy(folder / ENGINE, self._settings.data_dir / ENGINE)
-        if (folder / JOURNALS).exists():
-            _copy(folder / JOURNALS, self._settings.spill_dir)
-        return "the engine's folder and the rows that waited"
+        if self._embedded:
+            _copy(folder / ENGINE, self._settings.data_dir / ENGINE)
+        _copy(folder / JOURNALS, self._settings.spill_dir)
+        return "what was saved of it"
 
     def _journals(self) -> bool:
         folder = self._settings.spill_dir
@@ -116,9 +119,6 @@ def _copy(source: Path, target: Path) -> None:
         return
     draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
-    try:
-        shutil.copytree(source, draft, symlinks=True)
-    except (OSError, shutil.Error) as error:
-        raise TransientError(f"{source} could not be copied: {error}") from error
+    shutil.copytree(source, draft, symlinks=True)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cluster.exit_codes import NOT_READY, errors_as_exit_codes
-from cluster.show import ProgressSteps, people, print_json, print_table
+from cluster.show import NO, ProgressSteps, people, print_json, print_table
 from stores.settings import Settings
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def status(json: Json = False) -> None:
     else:
         rows = [
             (
-                "ok" if one.healthy else "[bold red]no[/]",
+                "ok" if one.healthy else NO,
                 one.name,
                 "embedded" if one.embedded else "server",
                 one.address,
@@ -75,7 +75,7 @@ def backup(
     from cluster.operations.backup import back_up  # noqa: PLC0415
 
     with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
-        manifest = asyncio.run(back_up(Settings.from_env(os.environ), folder, steps, continuous=continuous))
+        manifest = asyncio.run(back_up(Settings.from_env(os.environ), folder.resolve(), steps, continuous=continuous))
     if json:
         print_json(manifest)
     else:
@@ -100,11 +100,24 @@ def restore(
 
     with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
         moment = until.replace(tzinfo=dt.UTC) if until else None
-        restored = asyncio.run(bring_back(Settings.from_env(os.environ), folder, moment, steps))
+        restored = asyncio.run(bring_back(Settings.from_env(os.environ), folder.resolve(), moment, steps))
     if json:
         print_json(restored)
     else:
         print_table("restored", ("store", "what"), list(restored.items()))
+
+
+@app.command(epilog="Example: riftline stores maintain")
+def maintain(json: Json = False) -> None:
+    """Roll up, fold and drop what is old, and tidy the lake. The service does the first part hourly; run this daily."""
+    from cluster.operations.maintain import maintain_all  # noqa: PLC0415
+
+    with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+        done = asyncio.run(maintain_all(Settings.from_env(os.environ), steps))
+    if json:
+        print_json(done)
+    else:
+        print_table("maintained", ("store", "what"), [(name, "\n".join(words)) for name, words in done.items()])
 
 
 @app.command(epilog="Examples: riftline stores check · riftline stores check --json")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from cluster.operations.operated import Problem, StoreStatus
-from stores.errors import RiftlineError
-from stores.kafka_log.connection import open_kafka
+from cluster.operations.operated import Problem, StoreStatus, ask, no_detail
+from stores.kafka_log.connection import address_of, open_kafka
 from stores.open_stores import opened_event_log
 
 if TYPE_CHECKING:
@@ -30,18 +28,9 @@ class OperatedEventLog:
         """Whether the brokers answer; the embedded log is as well as its Redis."""
         if not self._servers:
             return StoreStatus(self.name, "streams in Redis", embedded=True, healthy=True, detail="see redis")
-        begun = time.perf_counter()
-        address = f"Kafka at {self._servers}"
-        try:
-            connection = await open_kafka(self._servers)
-            try:
-                await connection.ping()
-            finally:
-                await connection.close()
-        except RiftlineError as error:
-            return StoreStatus(self.name, address, embedded=False, healthy=False, detail=str(error))
-        latency_ms = (time.perf_counter() - begun) * 1e3
-        return StoreStatus(self.name, address, embedded=False, healthy=True, detail="", latency_ms=latency_ms)
+        return await ask(
+            self.name, lambda: address_of(self._servers), lambda: open_kafka(self._servers), no_detail, embedded=False
+        )
 
     async def migrate(self) -> list[str]:
         """Make the topics that are missing."""
@@ -54,13 +43,14 @@ class OperatedEventLog:
         await self.migrate()  # raises for topics and servers that break the log's promises
         return []
 
-    async def backup(self, folder: Path, *, continuous: bool) -> str:
+    async def backup(self, folder: Path, earlier: Path | None, *, continuous: bool) -> str:
         """Nothing: see the class."""
-        del folder, continuous
+        del folder, earlier, continuous
         return "nothing: Kafka keeps its own copies" if self._servers else "with redis"
 
-    async def held(self) -> str | None:
+    async def obstacle(self, folder: Path, until: datetime | None) -> str | None:
         """Nothing: see the class."""
+        del folder, until
         return None
 
     async def restore(self, folder: Path, until: datetime | None) -> str:

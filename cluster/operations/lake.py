@@ -51,16 +51,17 @@ class OperatedLake:
         missing = await asyncio.to_thread(backup.missing_files, self._settings)
         return [Problem(self.name, f"{file} is missing", "riftline stores restore") for file in missing]
 
-    async def backup(self, folder: Path, *, continuous: bool) -> str:
+    async def backup(self, folder: Path, earlier: Path | None, *, continuous: bool) -> str:
         """Save the tables' states and a local warehouse."""
         del continuous  # each snapshot stays readable: a backup holds the past as well
-        tables = await asyncio.to_thread(backup.save, self._settings, folder)
+        tables = await asyncio.to_thread(backup.save, self._settings, folder, earlier)
         local = self._settings.warehouse.startswith("file:")
         return f"{tables} tables" + ("" if local else "; their files stay in the bucket")
 
-    async def held(self) -> str | None:
-        """Tables in the catalog, or files in a local warehouse."""
-        return await asyncio.to_thread(backup.held, self._settings)
+    async def obstacle(self, folder: Path, until: datetime | None) -> str | None:
+        """Tables in the catalog, files in a local warehouse, or a backup of another warehouse."""
+        del until
+        return await asyncio.to_thread(backup.obstacle, self._settings, folder)
 
     async def restore(self, folder: Path, until: datetime | None) -> str:
         """Bring the tables back into an empty catalog."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import TYPE_CHECKING
 
-from cluster.operations.operated import Problem, StoreStatus
-from stores.errors import RiftlineError, TransientError
+from cluster.operations.operated import Problem, StoreStatus, ask
+from stores.errors import TransientError
 from stores.redis_store import backup, embedded
 from stores.redis_store.connection import address_of, open_redis
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from stores.redis_store.connection import RedisConnection
     from stores.settings import RedisSettings
 
 
@@ -29,21 +30,10 @@ class OperatedRedis:
     async def status(self) -> StoreStatus:
         """Whether it answers, and as what."""
         url = self._settings.url or embedded.running_url(self._settings.data_dir)
-        address = f"Redis in {self._settings.data_dir}" if self._embedded else address_of(self._settings.url)
         if url is None:
-            return StoreStatus(self.name, address, self._embedded, healthy=False, detail="stopped")
-        begun = time.perf_counter()
-        try:
-            connection = await open_redis(url)
-            try:
-                await connection.ping()
-            finally:
-                await connection.close()
-        except RiftlineError as error:
-            return StoreStatus(self.name, address, self._embedded, healthy=False, detail=str(error))
-        kind = "a cluster" if connection.is_cluster else "a single node"
-        latency_ms = (time.perf_counter() - begun) * 1e3
-        return StoreStatus(self.name, address, self._embedded, healthy=True, detail=kind, latency_ms=latency_ms)
+            address = f"Redis in {self._settings.data_dir}"
+            return StoreStatus(self.name, address, embedded=True, healthy=False, detail="stopped")
+        return await ask(self.name, self._address, lambda: open_redis(url), _kind, embedded=self._embedded)
 
     async def migrate(self) -> list[str]:
         """Start the embedded server; keys need no schema."""
@@ -63,18 +53,19 @@ class OperatedRedis:
             await connection.close()
         return []
 
-    async def backup(self, folder: Path, *, continuous: bool) -> str:
+    async def backup(self, folder: Path, earlier: Path | None, *, continuous: bool) -> str:
         """Copy the embedded server's log of writes."""
-        del continuous  # a cache has no past worth keeping, and the event log is its own
+        del earlier, continuous  # a cache has no past worth keeping, and the event log is its own
         if not self._embedded:
             return "nothing: a server by URL keeps its own files, and Riftline can lose its keys"
-        backup.copy_log(self._settings.data_dir, folder)
+        await asyncio.to_thread(backup.copy_log, self._settings.data_dir, folder)
         return "the log of writes"
 
-    async def held(self) -> str | None:
-        """The embedded server's log of writes."""
-        log = self._settings.data_dir / backup.LOG_DIR
-        return f"{self._settings.data_dir} holds data" if self._embedded and log.exists() else None
+    async def obstacle(self, folder: Path, until: datetime | None) -> str | None:
+        """A log of writes that is there already."""
+        del folder, until
+        held = self._embedded and (self._settings.data_dir / backup.LOG_DIR).exists()
+        return f"{self._settings.data_dir} holds data; move it away before restoring over it" if held else None
 
     async def restore(self, folder: Path, until: datetime | None) -> str:
         """Start the embedded server from the copy."""
@@ -83,3 +74,10 @@ class OperatedRedis:
             return "nothing"
         backup.restore_log(folder, self._settings.data_dir)
         return "the log of writes"
+
+    def _address(self) -> str:
+        return f"Redis in {self._settings.data_dir}" if self._embedded else address_of(self._settings.url)
+
+
+async def _kind(connection: RedisConnection) -> str:
+    return "a cluster" if connection.is_cluster else "a single node"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from cluster.operations.operated import Problem, StoreStatus
+from cluster.operations.operated import Problem, StoreStatus, ask, no_detail
 from stores.clock import utc_now
-from stores.errors import RiftlineError
 from stores.influx.connection import address_of, open_influx
 from stores.open_stores import opened_time_series
 
@@ -28,20 +26,12 @@ class OperatedTimeSeries:
 
     async def status(self) -> StoreStatus:
         """Whether InfluxDB answers; the tables are as well as their PostgreSQL."""
-        if not self._settings.influx.url:
+        influx = self._settings.influx
+        if not influx.url:
             return StoreStatus(self.name, "tables in PostgreSQL", embedded=True, healthy=True, detail="see postgres")
-        begun = time.perf_counter()
-        address = address_of(self._settings.influx.url)
-        try:
-            connection = await open_influx(self._settings.influx)
-            try:
-                await connection.ping()
-            finally:
-                await connection.close()
-        except RiftlineError as error:
-            return StoreStatus(self.name, address, embedded=False, healthy=False, detail=str(error))
-        latency_ms = (time.perf_counter() - begun) * 1e3
-        return StoreStatus(self.name, address, embedded=False, healthy=True, detail="", latency_ms=latency_ms)
+        return await ask(
+            self.name, lambda: address_of(influx.url), lambda: open_influx(influx), no_detail, embedded=False
+        )
 
     async def migrate(self) -> list[str]:
         """Make buckets, tasks or partitions that are missing."""
@@ -54,13 +44,14 @@ class OperatedTimeSeries:
         status = await self.status()
         return [] if status.healthy else [Problem(self.name, status.detail, "see that InfluxDB runs")]
 
-    async def backup(self, folder: Path, *, continuous: bool) -> str:
+    async def backup(self, folder: Path, earlier: Path | None, *, continuous: bool) -> str:
         """Nothing: see the class."""
-        del folder, continuous
+        del folder, earlier, continuous
         return "nothing: measurements are no truth" if self._settings.influx.url else "with postgres"
 
-    async def held(self) -> str | None:
+    async def obstacle(self, folder: Path, until: datetime | None) -> str | None:
         """Nothing: see the class."""
+        del folder, until
         return None
 
     async def restore(self, folder: Path, until: datetime | None) -> str:

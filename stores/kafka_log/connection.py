@@ -167,16 +167,25 @@ async def open_kafka(servers: str, *, deadline_s: float = DEADLINE_S) -> KafkaCo
 
     Raises TransientError when none answers in time, InvalidError when the text is no list of brokers.
     """
-    listed = [server.strip() for server in servers.split(",")]
-    if not all(found and int(found[2]) < 65536 for found in map(_SERVER.fullmatch, listed)):
-        raise InvalidError(f"{VARIABLE} is no list of brokers; give host:port, with commas between them", VARIABLE)
-    connection = KafkaConnection(",".join(listed), deadline_s)
+    connection = KafkaConnection(_listed(servers), deadline_s)
     try:
         await connection.open()
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+def address_of(servers: str) -> str:
+    """Where the brokers are, for people. Raises InvalidError when the text is no list of brokers."""
+    return f"Kafka at {_listed(servers)}"
+
+
+def _listed(servers: str) -> str:
+    listed = [server.strip() for server in servers.split(",")]
+    if not all(found and int(found[2]) < 65536 for found in map(_SERVER.fullmatch, listed)):
+        raise InvalidError(f"{VARIABLE} is no list of brokers; give host:port, with commas between them", VARIABLE)
+    return ",".join(listed)
 
 
 def _end(producer: Any, patience_s: float) -> None:

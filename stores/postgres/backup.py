@@ -6,34 +6,50 @@ All by the server's own programs; passwords travel in the environment, never in 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
+from contextlib import asynccontextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from stores.errors import ConflictError, InvalidError, TransientError
+from stores.errors import ConflictError, InvalidError, RiftlineError, TransientError
 from stores.postgres import embedded
 from stores.postgres.pool import address_of, translated
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
     from pathlib import Path
 
 DUMP = "database.dump"
 BASE, WAL = "base", "wal"
+CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S = 5.0, 30.0
 COPY_TIMEOUT_S = 4 * 3600
 REPLAY_TIMEOUT_S = 3600.0
 NOTHING_ARCHIVED = "/bin/true"
+_NEWER_SETTING = "SET transaction_timeout = 0;\n"  # of version 17 and later; older servers refuse it
+PREAMBLE_LINES = 60  # of a dump; rows come later and are left as they are
+
+
+async def check_direct(url: str) -> None:
+    """Raise InvalidError when a pooler stands between: a dump would change the sessions that it shares with others."""
+    async with _connected(url) as connection:
+        if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+            raise InvalidError(
+                f"{address_of(url)} is reached through a pooler; set RIFTLINE_DATABASE_DIRECT_URL to the server itself",
+                "RIFTLINE_DATABASE_DIRECT_URL",
+            )
 
 
 def dump(url: str, folder: Path) -> Path:
     """Write a consistent dump of the whole database into ``folder`` while it is used; returns the file.
 
-    Raises TransientError when the server went away or the disk is full: the file is then not there.
+    ``url`` leads to the server itself (`check_direct`). Raises TransientError when the server went away or the disk is
+    full: the file is then not there.
     """
     file, draft = folder / DUMP, folder / f"{DUMP}.part"
     _client("pg_dump", url, "--format=custom", "--no-owner", "--no-privileges", f"--file={draft}")
@@ -41,36 +57,37 @@ def dump(url: str, folder: Path) -> Path:
     return file
 
 
-async def load(url: str, folder: Path) -> None:
-    """Bring a dump into an empty database: all of it or nothing. Raises ConflictError when it holds tables."""
-    with translated(address_of(url)):
-        connection = await asyncpg.connect(url)
-        try:
-            held = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
-        finally:
-            await connection.close()
-    if held:
-        raise ConflictError(f"{address_of(url)} holds {held} tables; restore into an empty database")
-    arguments = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
-    _client("pg_restore", url, *arguments, str(folder / DUMP))
+def load(url: str, folder: Path) -> None:
+    """Bring a dump into an empty database of any supported version: all of it or nothing."""
+    script = folder / f"{DUMP}.sql.part"
+    try:
+        _program("pg_restore", "--no-owner", "--no-privileges", f"--file={script}", str(folder / DUMP))
+        with script.open() as lines, script.with_suffix(".older").open("w") as older:
+            older.writelines(line for line in islice(lines, PREAMBLE_LINES) if line != _NEWER_SETTING)
+            shutil.copyfileobj(lines, older)
+        arguments = ("--quiet", "--no-psqlrc", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
+        _client("psql", url, *arguments, f"--file={script.with_suffix('.older')}")
+    finally:
+        script.unlink(missing_ok=True)
+        script.with_suffix(".older").unlink(missing_ok=True)
 
 
 def copy_base(data_dir: Path, folder: Path) -> None:
     """Copy the running embedded server of ``data_dir`` as it is at the end of the call, checked against its manifest.
 
-    Raises TransientError when it does not run or the copy failed; a copy that is there is replaced only by a whole one.
+    Raises TransientError when it does not run or the copy failed.
     """
-    url = _running(data_dir)
-    base, draft = folder / BASE, folder / f".{BASE}.part"
-    shutil.rmtree(draft, ignore_errors=True)
-    _client("pg_basebackup", url, "--wal-method=stream", "--checkpoint=fast", f"--pgdata={draft}")
-    _program("pg_verifybackup", "--quiet", str(draft))
-    shutil.rmtree(base, ignore_errors=True)
-    draft.rename(base)
-    if (folder / WAL).is_dir():
-        started_in = re.search(r"START WAL LOCATION: .*\(file (\w+)\)", (base / "backup_label").read_text())
-        if started_in:
-            _program("pg_archivecleanup", str(folder / WAL), started_in[1])
+    base = folder / BASE
+    _client("pg_basebackup", _running(data_dir), "--wal-method=stream", "--checkpoint=fast", f"--pgdata={base}")
+    verify_base(folder)
+
+
+def verify_base(folder: Path) -> None:
+    """Read every file of a copy. Raises InvalidError when one is missing or is not what was copied."""
+    try:
+        _program("pg_verifybackup", "--quiet", str(folder / BASE))
+    except TransientError as error:
+        raise InvalidError(f"the copy in {folder} is damaged: {error}", "folder") from None
 
 
 async def archive_to(data_dir: Path, folder: Path) -> None:
@@ -80,41 +97,29 @@ async def archive_to(data_dir: Path, folder: Path) -> None:
     was made without archiving: it is then switched on, and works after the next restart.
     """
     archive = folder / WAL
-    archive.mkdir(parents=True, exist_ok=True)
+    archive.mkdir(parents=True)
     embedded.give_to_server(archive)
     target = shlex.quote(str(archive))
-    copy = (
-        f"test -f {target}/%f || (cp %p {target}/%f.part && sync {target}/%f.part && mv {target}/%f.part {target}/%f)"
-    )
-    url = _running(data_dir)
-    with translated(address_of(url)):
-        connection = await asyncpg.connect(url)
-        try:
-            await _set(connection, "archive_command", copy)
-            await _set(connection, "archive_timeout", "60s")
-            on = await connection.fetchval("SHOW archive_mode") == "on"
-            if not on:
-                await _set(connection, "archive_mode", "on")
-            await connection.execute("SELECT pg_reload_conf()")
-        finally:
-            await connection.close()
-    if not on:
-        raise InvalidError(
-            "archiving begins after the next restart: run `riftline down`, `riftline up`, and this again"
-        )
+    part = f"{target}/%f.part"
+    copy = f"cmp -s %p {target}/%f || (! test -e {target}/%f && cp %p {part} && sync {part} && mv {part} {target}/%f)"
+    async with _connected(_running(data_dir)) as connection:
+        await _archive_by(connection, copy, "60s")
+        if await connection.fetchval("SHOW archive_mode") == "on":
+            return
+        await _set(connection, "archive_mode", "on")
+    raise InvalidError("archiving begins after the next restart: run `riftline down`, `riftline up`, and this again")
 
 
-async def stop_archiving(data_dir: Path) -> None:
-    """Let the log be forgotten again once it is not needed for a crash."""
-    url = _running(data_dir)
-    with translated(address_of(url)):
-        connection = await asyncpg.connect(url)
-        try:
-            await _set(connection, "archive_command", NOTHING_ARCHIVED)
-            await _set(connection, "archive_timeout", "0")
-            await connection.execute("SELECT pg_reload_conf()")
-        finally:
-            await connection.close()
+async def archiving_to(data_dir: Path) -> str:
+    """The command that archives the log now."""
+    async with _connected(_running(data_dir)) as connection:
+        return str(await connection.fetchval("SHOW archive_command"))
+
+
+async def archive_by(data_dir: Path, command: str) -> None:
+    """Archive by this command, one that `archiving_to` gave, or by none: then the log is kept for crashes alone."""
+    async with _connected(_running(data_dir)) as connection:
+        await _archive_by(connection, command, "0" if command == NOTHING_ARCHIVED else "60s")
 
 
 async def restore_base(folder: Path, data_dir: Path, until: datetime | None = None) -> str:
@@ -127,8 +132,8 @@ async def restore_base(folder: Path, data_dir: Path, until: datetime | None = No
     try:
         url = embedded.start(data_dir)
         await _wait_for_recovery(url)
-        await stop_archiving(data_dir)  # the copy must not write into the archive that it came from
-    except TransientError as error:
+        await archive_by(data_dir, NOTHING_ARCHIVED)  # the copy must not write into the archive that it came from
+    except RiftlineError as error:
         embedded.stop(data_dir)
         log = embedded.log_end(data_dir)
         shutil.rmtree(data_dir)
@@ -143,6 +148,7 @@ def _lay_out(folder: Path, data_dir: Path, until: datetime | None) -> None:
     archive = folder / WAL
     if until is not None and not archive.is_dir():
         raise InvalidError(f"{folder} has no archived log; only the moment of the backup can be restored", "until")
+    verify_base(folder)
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     draft = data_dir.with_name(f".{data_dir.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -167,17 +173,32 @@ def _recover_from(archive: Path, draft: Path, until: datetime | None) -> None:
 
 async def _wait_for_recovery(url: str) -> None:
     """Wait for the replay; then forget its settings, which would be obeyed at the next base copy."""
+    async with _connected(url) as connection:
+        await connection.execute(
+            "DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.05); END LOOP; END $$",
+            timeout=REPLAY_TIMEOUT_S,
+        )
+        for name in ("restore_command", "recovery_target_time", "recovery_target_action"):
+            await connection.execute(f"ALTER SYSTEM RESET {name}")
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of its own: what is set here cannot be set in a transaction."""
     with translated(address_of(url)):
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S, statement_cache_size=0
+        )
         try:
-            await connection.execute(
-                "DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.05); END LOOP; END $$",
-                timeout=REPLAY_TIMEOUT_S,
-            )
-            for name in ("restore_command", "recovery_target_time", "recovery_target_action"):
-                await connection.execute(f"ALTER SYSTEM RESET {name}")
+            yield connection
         finally:
-            await connection.close()
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def _archive_by(connection: asyncpg.Connection, command: str, at_least_each: str) -> None:
+    await _set(connection, "archive_command", command)
+    await _set(connection, "archive_timeout", at_least_each)
+    await connection.execute("SELECT pg_reload_conf()")
 
 
 async def _set(connection: asyncpg.Connection, name: str, value: str) -> None:
@@ -193,26 +214,34 @@ def _running(data_dir: Path) -> str:
 
 
 def _client(program: str, url: str, *arguments: str) -> None:
-    """Run a client program against ``url``."""
+    """Run a client program against ``url``, whose password goes into the environment."""
     parts = urlsplit(url)
     login, _, host = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
-    plain = urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host))
-    _program(program, f"--dbname={plain}", *arguments, password=unquote(password))
+    query = parse_qsl(parts.query)
+    passwords = [unquote(password), *(value for name, value in query if name == "password")]
+    plain = parts._replace(
+        netloc=f"{user}@{host}" if user else host,
+        query=urlencode([(name, value) for name, value in query if name != "password"]),
+    )
+    _program(program, f"--dbname={urlunsplit(plain)}", *arguments, password=max(passwords, key=len))
 
 
 def _program(program: str, *arguments: str, password: str = "") -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     if password:
         environment["PGPASSWORD"] = password
-    done = subprocess.run(  # noqa: S603  # the server's own programs, no shell
-        [str(embedded.program(program)), *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=COPY_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  # the server's own programs, no shell
+            [str(embedded.program(program)), *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COPY_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TransientError(f"{program} did not end within {COPY_TIMEOUT_S} s") from None
     if done.returncode:
         raise TransientError(f"{program} failed: {done.stderr.strip()[-500:]}")

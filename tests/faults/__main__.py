@@ -26,20 +26,16 @@ def main() -> None:
     chosen = parser.parse_args()
     verdicts = {}
     for name in chosen.only or TARGETS:
-        verdict = run(
-            TARGETS[name], chosen.kills, chosen.seed, lambda text: print(f"\r{text}  ", end="", file=sys.stderr)
-        )
-        verdicts[name] = asdict(verdict)
+        verdict = run(TARGETS[name], chosen.kills, chosen.seed, _tell)
+        verdicts[name] = verdict
         print(
             f"\r{name}: {verdict.kills} kills, {verdict.acknowledged} acknowledged, {verdict.unknown} unknown, "
             f"{verdict.found} found; {len(verdict.lost)} lost, {len(verdict.doubled)} doubled, "
             f"{len(verdict.refused)} refused and yet there, {len(verdict.strange)} never sent"
         )
     if chosen.json:
-        chosen.json.write_text(json.dumps(verdicts, indent=2))
-    broken = [
-        name for name, one in verdicts.items() if one["lost"] or one["doubled"] or one["refused"] or one["strange"]
-    ]
+        chosen.json.write_text(json.dumps({name: asdict(one) for name, one in verdicts.items()}, indent=2))
+    broken = [name for name, verdict in verdicts.items() if not verdict.clean]
     sys.exit(f"broken promises: {', '.join(broken)}" if broken else 0)
 
 

@@ -17,6 +17,8 @@ from stores.errors import ConflictError, InvalidError, TransientError
 from stores.postgres import backup, embedded
 from stores.postgres.migrate import migrate
 from stores.postgres.pool import open_pool
+from tests.servers.need import needed
+from tests.servers.postgres import PgBouncer, Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,17 @@ def home() -> Iterator[Path]:
     for data_dir in ("pg", "other"):
         embedded.stop(folder / data_dir)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def debian(home: Path) -> Iterator[Postgres]:
+    """Debian's PostgreSQL 15."""
+    home.chmod(0o711)  # it has a user of its own
+    with needed():
+        server = Postgres(home / "debian")
+        server.start()
+    yield server
+    server.stop()
 
 
 async def _run(url: str, statement: str, *arguments: object) -> list[int]:
@@ -63,11 +76,30 @@ async def test_a_dump_holds_the_whole_schema_and_all_rows(home: Path) -> None:
     await _run(url, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS value")
     backup.dump(url, home)
     other = embedded.start(home / "other")
-    await backup.load(other, home)
+    backup.load(other, home)
     counts = "SELECT count(*) FROM schema_migrations UNION ALL SELECT sum(value) FROM kept"
     assert await _run(other, counts) == await _run(url, counts)
-    with pytest.raises(ConflictError, match="holds"):
-        await backup.load(other, home)
+    with pytest.raises(TransientError, match="already exists"):
+        backup.load(other, home)
+    assert await _run(other, counts) == await _run(url, counts)
+
+
+async def test_a_dump_is_loaded_into_an_older_server_and_never_made_through_a_pooler(debian: Postgres) -> None:
+    """The newest program writes settings that version 15 refuses; a dump would change sessions that a pooler shares."""
+    await _run(debian.url, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS value")
+    await _run(debian.url, "CREATE DATABASE other")
+    await backup.check_direct(debian.url)
+    backup.dump(debian.url, debian.folder)
+    other = debian.url.replace("/postgres?", "/other?")
+    backup.load(other, debian.folder)
+    assert await _run(other, "SELECT sum(value) FROM kept") == [500_500]
+    bouncer = PgBouncer(debian, debian.folder / "bouncer")
+    bouncer.start()
+    try:
+        with pytest.raises(InvalidError, match="RIFTLINE_DATABASE_DIRECT_URL"):
+            await backup.check_direct(bouncer.url)
+    finally:
+        bouncer.stop()
 
 
 async def test_any_moment_since_the_copy_can_be_restored(home: Path) -> None:
@@ -95,22 +127,37 @@ async def test_any_moment_since_the_copy_can_be_restored(home: Path) -> None:
 
 
 async def test_a_moment_that_is_not_in_the_archive_is_refused(home: Path) -> None:
-    """Neither a copy without a log nor a moment beyond the log's end is restored to something else."""
+    """Neither a copy without a log nor a moment beyond the log's end is restored as something else."""
     url = embedded.start(home / "pg")
     await _run(url, "CREATE TABLE kept (value INT)")
-    folder = home / "backup"
-    folder.mkdir()
-    backup.copy_base(home / "pg", folder)
+    bare, folder = home / "bare", home / "backup"
+    bare.mkdir()
+    backup.copy_base(home / "pg", bare)
     with pytest.raises(InvalidError, match="no archived log"):
-        await backup.restore_base(folder, home / "other", datetime.now(UTC))
+        await backup.restore_base(bare, home / "other", datetime.now(UTC))
     await backup.archive_to(home / "pg", folder)
+    backup.copy_base(home / "pg", folder)
     with pytest.raises(InvalidError, match="could not be replayed"):
         await backup.restore_base(folder, home / "other", datetime(2100, 1, 1, tzinfo=UTC))
     assert not (home / "other").exists()
     embedded.stop(home / "pg")
     with pytest.raises(TransientError, match="does not run"):
-        backup.copy_base(home / "pg", folder)
-    assert (folder / backup.BASE).is_dir()
+        backup.copy_base(home / "pg", home / "third")
+
+
+async def test_a_damaged_copy_is_never_started(home: Path) -> None:
+    """Two flipped bytes of a table are found before anything is made of the copy."""
+    url = embedded.start(home / "pg")
+    await _run(url, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS value")
+    (path,) = await _run(url, "SELECT pg_relation_filepath('kept')")
+    backup.copy_base(home / "pg", home)
+    damaged = home / backup.BASE / str(path)
+    content = bytearray(damaged.read_bytes())
+    content[5000] ^= 255
+    damaged.write_bytes(content)
+    with pytest.raises(InvalidError, match="damaged"):
+        await backup.restore_base(home, home / "other")
+    assert not (home / "other").exists()
 
 
 def test_a_password_is_never_an_argument(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +171,8 @@ def test_a_password_is_never_an_argument(home: Path, monkeypatch: pytest.MonkeyP
         return real(command, **settings)
 
     monkeypatch.setattr(subprocess, "run", watched)
-    with pytest.raises(TransientError) as caught:
-        backup.dump("postgresql://user:se%2Fcret@127.0.0.1:1/db", home)
-    assert seen
-    assert "cret" not in str(seen) + str(caught.value)
+    for url in ("postgresql://user:se%2Fcret@127.0.0.1:1/db", "postgresql://127.0.0.1:1/db?user=u&password=se%2Fcret"):
+        with pytest.raises(TransientError) as caught:
+            backup.dump(url, home)
+        assert seen
+        assert "cret" not in str(seen) + str(caught.value)

@@ -162,6 +162,39 @@ def test_everything_comes_back_after_the_home_is_lost(home: Path, stores: Comman
     assert json.loads(again.stdout)["stores"]["lake"] == restored_tables(restored.stdout)
 
 
+def test_a_backup_that_fails_leaves_the_earlier_one(home: Path, stores: Command, tmp_path: Path) -> None:
+    """A store that is down, a full disk: what was whole stays whole, and is restored."""
+    folder = tmp_path / "backup"
+    assert stores("migrate").returncode == 0
+    assert stores("backup", str(folder), "--continuous").returncode == 0
+    redis.stop(home / "redis")
+    failed = stores("backup", str(folder))
+    assert failed.returncode == 3
+    assert "does not run" in failed.stderr.replace("\n", " ")
+    postgres.stop(home / "postgres")
+    shutil.rmtree(home)
+    assert stores("restore", str(folder)).returncode == 0
+    shutil.rmtree(next(folder.glob("generation-*")) / "lake")
+    damaged = stores("restore", str(folder))
+    assert damaged.returncode == 2  # before what the stores hold is looked at
+    assert "missing from the backup" in damaged.stderr.replace("\n", " ")
+
+
+def test_a_backup_of_another_place_changes_nothing(home: Path, stores: Command, tmp_path: Path) -> None:
+    """What does not fit is found before the first store is restored."""
+    folder = tmp_path / "backup"
+    assert stores("migrate").returncode == 0
+    assert stores("backup", str(folder)).returncode == 0
+    elsewhere = home.parent / "elsewhere"
+    refused = stores("restore", str(folder), RIFTLINE_HOME=str(elsewhere))
+    assert refused.returncode == 2
+    assert "RIFTLINE_WAREHOUSE" in refused.stderr
+    assert not (elsewhere / "postgres").exists()
+    late = stores("restore", str(folder), "--until", "2026-04-01 12:30:00", RIFTLINE_HOME=str(elsewhere))
+    assert late.returncode == 2
+    assert "no archived log" in late.stderr.replace("\n", " ")
+
+
 def restored_tables(printed: str) -> str:
     """The words that `restore` printed of the lake."""
     (line,) = [line for line in printed.splitlines() if "lake" in line]
@@ -217,6 +250,23 @@ def test_a_folder_that_is_no_backup_is_refused(stores: Command, tmp_path: Path) 
     mixed = stores("backup", str(tmp_path))
     assert mixed.returncode == 2
     assert "other files" in mixed.stderr.replace("\n", " ")
-    partial = stores("restore", str(tmp_path))
+    mixed = stores("restore", str(tmp_path))
+    assert mixed.returncode == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    partial = stores("restore", str(empty))
     assert partial.returncode == 2
     assert "no whole backup" in partial.stderr.replace("\n", " ")
+    (empty / "riftline-backup.json").write_text("{}")
+    torn = stores("restore", str(empty))
+    assert torn.returncode == 2
+    assert "damaged" in torn.stderr
+
+
+def test_maintain_tells_what_it_did_and_changes_nothing_the_second_time(stores: Command) -> None:
+    """A fresh home has nothing to roll up or to expire."""
+    assert stores("migrate").returncode == 0
+    first, second = (json.loads(stores("maintain", "--json").stdout) for _ in range(2))
+    assert "0 partitions dropped" in first["postgres"]
+    assert first["lake"] == second["lake"]
+    assert len(first["lake"]) == 7
