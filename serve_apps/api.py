@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,10 +22,10 @@ from stores.domain.props import MAX_LINE, MapRange, PropRequest, PropType
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
 from stores.features.schema import POSITIONS
 from stores.lake.artifacts import WarehouseArtifacts
+from stores.maintenance import maintain_database
 from stores.postgres.models import PostgresModelRegistry
-from stores.postgres.partitions import drop_expired, ensure_partitions
-from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
+from stores.postgres.routing import open_database
 from stores.settings import S3Settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from stores.domain.predictions import PredictionRecord
     from stores.postgres.pool import Pool
 
-DAY_S = 86_400.0
+HOUR_S = 3600.0
 MAX_CURVE_LINES = 401
 MAX_FOUND = 200
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class ApiSettings:
     pool_size: int
     warehouse: str
     s3: S3Settings = field(default_factory=S3Settings)
+    replica_url: str = field(default="", repr=False)
 
 
 def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
@@ -70,13 +72,13 @@ def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        pool = await open_pool(settings.database_url, settings.pool_size)
+        pool = await open_database(settings.database_url, settings.replica_url, settings.pool_size)
         state = ServingState(PostgresModelRegistry(pool), WarehouseArtifacts(settings.warehouse, settings.s3), feed)
         store = AnswerStore(pool)
         api.state.service = PredictionService(state, store, utc_now)
         api.state.store = store
         await state.refresh()
-        tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(keep_partitions(pool))]
+        tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(keep_database(pool))]
         try:
             yield
         finally:
@@ -107,15 +109,14 @@ class AnswerStore(PostgresPredictions):
             raise RiftlineError(f"an answer could not be stored: {error}") from error
 
 
-async def keep_partitions(pool: Pool) -> None:
-    """Partitions exist before their first row and go when they are too old; until then the default one takes rows."""
+async def keep_database(pool: Pool) -> None:
+    """Maintain the database at the start and then about hourly, each replica at moments of its own."""
     while True:
         try:
-            await ensure_partitions(pool, utc_now())
-            await drop_expired(pool, utc_now())
-        except Exception as error:  # noqa: BLE001  # a bug in one look must not end all later ones
-            _log.warning("the partitions cannot be kept: %s", problems.loggable(error))
-        await asyncio.sleep(DAY_S)
+            _log.info("the database was maintained: %s", "; ".join(await maintain_database(pool, utc_now())))
+        except Exception as error:  # noqa: BLE001  # a bug in one run must not end all later ones
+            _log.warning("the database cannot be maintained: %s", problems.loggable(error))
+        await asyncio.sleep(HOUR_S * random.uniform(0.5, 1.0))  # noqa: S311  # spreads replicas, guards nothing
 
 
 def _service(request: Request) -> PredictionService:

@@ -28,6 +28,7 @@ class GatewayArgs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     database_url: str = Field(repr=False)
+    replica_url: str = Field(default="", repr=False)
     warehouse: str
     s3: S3Settings = S3Settings()
     pool_size: int = 4
@@ -37,7 +38,7 @@ class GatewayArgs(BaseModel):
 
 def build(args: GatewayArgs) -> Application:
     """The gateway: replicas that hold model and features themselves, behind Serve's ingress."""
-    settings = ApiSettings(args.database_url, args.pool_size, args.warehouse, args.s3)
+    settings = ApiSettings(args.database_url, args.pool_size, args.warehouse, args.s3, args.replica_url)
     shards = shard_names(args.feature_shards, code_version())
 
     def api() -> FastAPI:

@@ -15,7 +15,7 @@ from stores.influx.time_series import InfluxTimeSeries
 from stores.kafka_log.connection import open_kafka
 from stores.kafka_log.event_log import KafkaEventLog
 from stores.postgres import embedded as embedded_postgres
-from stores.postgres.pool import open_pool
+from stores.postgres.routing import open_database
 from stores.postgres.time_series import PostgresTimeSeries
 from stores.redis_store import embedded as embedded_redis
 from stores.redis_store.connection import open_redis
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def opened_postgres(settings: PostgresSettings) -> AsyncIterator[Pool]:
-    """A pool of connections to the primary."""
-    pool = await open_pool(settings.url or embedded_postgres.start(settings.data_dir), settings.pool_size)
+    """A pool of connections to the primary, and to its replica where one is named."""
+    url = settings.url or embedded_postgres.start(settings.data_dir)
+    pool = await open_database(url, settings.replica_url, settings.pool_size)
     try:
         yield pool
     finally:

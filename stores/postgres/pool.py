@@ -46,6 +46,7 @@ _ROLLED_BACK = (
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # a former primary during a failover
 )
 _WRONG_INPUT = (asyncpg.exceptions.DataError, asyncpg.exceptions.IntegrityConstraintViolationError)
+_DAMAGED = (asyncpg.exceptions.DataCorruptedError, asyncpg.exceptions.IndexCorruptedError)
 _WRONG_LOGIN = (asyncpg.exceptions.InvalidAuthorizationSpecificationError, asyncpg.exceptions.InvalidCatalogNameError)
 
 
@@ -206,7 +207,10 @@ def _translation(error: Exception, address: str, *, committing: bool) -> Riftlin
             return TransientError(text)
         case _ if isinstance(error, _LOST):
             return OutcomeUnknownError(text) if committing else TransientError(text)
-    return None  # a mistake in our SQL stays what it is
+    damaged = isinstance(error, _DAMAGED)
+    return (
+        RiftlineError(f"{text}: its files are damaged, restore a backup") if damaged else None
+    )  # a mistake in our SQL stays what it is
 
 
 def _wrong_url(variable: str) -> str:

@@ -115,8 +115,12 @@ class PostgresPredictionMetrics:
 
 async def _take_stale(connection: asyncpg.Connection, now: datetime) -> list[datetime]:
     """The hours to make again. One whose metrics are dropped already would lose all but what came late: it stays."""
-    rows = await connection.fetch("DELETE FROM metrics_stale RETURNING bucket")
-    return sorted({row["bucket"] for row in rows if row["bucket"] >= now - METRICS_KEPT + HOUR})
+    rows = await connection.fetch(
+        "WITH taken AS (DELETE FROM metrics_stale RETURNING bucket)"
+        " SELECT DISTINCT bucket FROM taken WHERE bucket >= $1 ORDER BY bucket",
+        now - METRICS_KEPT + HOUR,
+    )
+    return [row["bucket"] for row in rows]
 
 
 def _row(metric: PredictionMetric) -> tuple[object, ...]:

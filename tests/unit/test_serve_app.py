@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from pydantic import ValidationError
 
+from serve_apps import api
+from serve_apps.api import ApiSettings
 from serve_apps.app import GatewayArgs, version_of
+
+if TYPE_CHECKING:
+    from serve_apps.state import FeatureFeed
 
 ARGS = {"database_url": "postgresql://somewhere/riftline", "warehouse": "file:///warehouse"}
 
@@ -24,5 +31,27 @@ def test_a_misspelt_argument_is_refused() -> None:
 
 
 def test_the_password_is_not_shown() -> None:
-    """The database's URL is left out of what is printed."""
-    assert "somewhere" not in repr(GatewayArgs.model_validate(ARGS))
+    """The URLs of the database and its replica are left out of what is printed."""
+    args = GatewayArgs.model_validate({**ARGS, "replica_url": "postgresql://somewhere/else"})
+    assert "somewhere" not in repr(args)
+    assert "somewhere" not in repr(ApiSettings(args.database_url, 1, "", replica_url=args.replica_url))
+
+
+class OpenedError(Exception):
+    """Ends a start once the database was opened."""
+
+
+async def test_the_replicas_url_reaches_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API opens its database with the replica that its settings name."""
+    opened: list[object] = []
+
+    async def opening(*given: object) -> None:
+        opened.extend(given)
+        raise OpenedError
+
+    monkeypatch.setattr(api, "open_database", opening)
+    app = api.create_api(ApiSettings("primary", 3, "", replica_url="replica"), cast("FeatureFeed", None))
+    with pytest.raises(OpenedError):
+        async with app.router.lifespan_context(app):
+            pass
+    assert opened == ["primary", "replica", 3]

@@ -118,7 +118,7 @@ class Enough(BaseException):
     """Ends an endless loop."""
 
 
-async def test_partitions_are_tried_again_whatever_happened(
+async def test_maintenance_is_tried_again_whatever_happened(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither an outage nor a bug ends the loop, and each is logged."""
@@ -127,10 +127,10 @@ async def test_partitions_are_tried_again_whatever_happened(
     async def fail(*_: object) -> None:
         raise outcomes.pop(0)
 
-    monkeypatch.setattr(api, "ensure_partitions", fail)
-    monkeypatch.setattr(api, "DAY_S", 0.0)
+    monkeypatch.setattr(api, "maintain_database", fail)
+    monkeypatch.setattr(api, "HOUR_S", 0.0)
     with pytest.raises(Enough):
-        await api.keep_partitions(cast("Pool", None))
+        await api.keep_database(cast("Pool", None))
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
     assert "away" in said[0]

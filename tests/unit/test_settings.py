@@ -125,3 +125,26 @@ def test_settings_do_not_change() -> None:
     settings = Settings.from_env({})
     with pytest.raises(FrozenInstanceError):
         settings.home = Path("/")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("warehouse", ["nonsense", "http://host/x", "s3://", "s3://key:s3cret@bucket", "file://"])
+def test_what_is_no_warehouse_is_refused_and_not_repeated(warehouse: str) -> None:
+    """It may hold a key."""
+    with pytest.raises(InvalidError) as caught:
+        Settings.from_env({"RIFTLINE_WAREHOUSE": warehouse})
+    assert caught.value.field == "RIFTLINE_WAREHOUSE"
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_embedded_server_has_no_replica() -> None:
+    """A replica's URL alone would be read as one of the embedded server."""
+    with pytest.raises(InvalidError, match="RIFTLINE_DATABASE_URL"):
+        Settings.from_env({"RIFTLINE_DATABASE_REPLICA_URL": "postgresql://h/d"})
+
+
+def test_backups_go_to_the_server_itself() -> None:
+    """Where the URL leads through a pooler, another one does not."""
+    url, direct = "postgresql://pooler/d", "postgresql://server/d"
+    assert Settings.from_env({"RIFTLINE_DATABASE_URL": url}).postgres.direct_url == url
+    both = {"RIFTLINE_DATABASE_URL": url, "RIFTLINE_DATABASE_DIRECT_URL": direct}
+    assert Settings.from_env(both).postgres.direct_url == direct

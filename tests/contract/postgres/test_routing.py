@@ -10,11 +10,13 @@ import asyncpg
 import pytest
 
 from stores.errors import InvalidError, TransientError
+from stores.open_stores import opened_postgres
 from stores.postgres import routing
 from stores.postgres.migrate import migrate
 from stores.postgres.pool import Deadlines, create_pool, open_pool
 from stores.postgres.predictions import PostgresPredictions
 from stores.postgres.routing import RoutedPool, open_database
+from stores.settings import PostgresSettings
 from tests.servers.need import needed
 from tests.servers.postgres import Postgres, Replica, url_of
 
@@ -242,3 +244,17 @@ async def test_without_a_replica_the_primary_answers(primary: Postgres) -> None:
     pool = await open_database(primary.url, "", 2)
     assert await pool.read(_port) == primary.port
     await pool.close()
+
+
+async def test_the_replica_of_the_settings_answers_reads(
+    primary: Postgres, replica: Replica, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stores that are opened by their settings read from the replica that is named there."""
+    monkeypatch.setattr(routing, "LOOK_S", 0.0)
+    for server in (primary, replica):
+        if server.pid is None:
+            server.start()
+    async with opened_postgres(PostgresSettings(home / "none", primary.url, replica.url)) as pool:
+        await _until_answered_by(pool, replica)
+        async with pool.transaction() as connection:
+            assert await _port(connection) == primary.port

@@ -1,0 +1,123 @@
+"""The upkeep that no request does: roll up, fold and age what PostgreSQL holds; join, expire and tidy the lake's files.
+
+Everything may be repeated, cut short, and run from many processes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+from stores.domain.models import DeploymentStatus
+from stores.errors import NotFoundError
+from stores.features.tables import PLAYER_SNAPSHOTS, SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT
+from stores.lake.tables import Layer
+from stores.postgres.partitions import METRICS_KEPT, drop_expired, ensure_partitions
+from stores.postgres.prediction_metrics import HOUR, ROLLUP_LOCK, PostgresPredictionMetrics
+from stores.postgres.time_series import PostgresTimeSeries
+from stores.postgres.user_sessions import PostgresUserSessions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+
+    from stores.lake.tables import LakeTable
+    from stores.postgres.pool import Pool
+    from stores.roles.lake import Lake
+    from stores.roles.model_registry import ModelRegistry
+
+PURGED_AT_ONCE = 1000  # sessions of one transaction: their rows are locked for milliseconds
+SNAPSHOTS_KEPT, LAST_SNAPSHOTS = timedelta(days=30), 10
+ORPHANS_GRACE = timedelta(days=1)  # longer than any job that writes files before it commits them
+_NAMED_BY_PLAYERS = (SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT)
+_OVERDUE = "SELECT DISTINCT bucket FROM metrics_stale WHERE bucket < $1 ORDER BY bucket"
+_ROLL_UP_ONCE = """
+    WITH made AS (
+        INSERT INTO metrics_hourly (bucket, prediction_id, metric_name, avg_value, sample_count)
+        SELECT $1, prediction_id, metric_name, avg(metric_value), count(*) FROM prediction_metrics
+        WHERE time >= $1 AND time < $2 GROUP BY prediction_id, metric_name
+        ON CONFLICT (prediction_id, metric_name, bucket) DO NOTHING RETURNING 1
+    ) SELECT count(*) FROM made
+"""
+
+
+async def maintain_database(pool: Pool, now: datetime) -> list[str]:
+    """Sum up what is old, then drop it; returns what was done, for people. Call it hourly.
+
+    The first step that fails raises and ends the run, so nothing is dropped that was not summed up. Each step locks
+    out its like in other processes by itself, so that one connection is enough.
+    """
+    hours = await _roll_up_overdue(pool, now) + await PostgresPredictionMetrics(pool).rollup(now)
+    await PostgresTimeSeries(pool).downsample(now)
+    made = await ensure_partitions(pool, now)
+    dropped = await drop_expired(pool, now)
+    return [
+        f"{hours} hours rolled up",
+        f"time series folded up to {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        f"{len(made)} partitions made",
+        f"{len(dropped)} partitions dropped",
+        f"{await _purge_sessions(pool, now)} expired sessions removed",
+    ]
+
+
+async def snapshots_in_use(registry: ModelRegistry, lake: Lake) -> frozenset[int]:
+    """The snapshots that must not expire: those of models that are not deprecated, and those of the newest features.
+
+    Each stands for the snapshots of the other tables that its features were made with.
+    """
+    models = await registry.list()
+    used = {one.lake_snapshot_id for one in models if one.deployment_status is not DeploymentStatus.DEPRECATED}
+    return await asyncio.to_thread(_with_named, lake, used)
+
+
+def maintain_lake(lake: Lake, tables: Sequence[LakeTable], keep: Collection[int], now: datetime) -> list[str]:
+    """Join small files, forget old snapshots but those of ``keep``, and remove files that nothing needs; blocks.
+
+    ``keep`` is `snapshots_in_use`. Returns what was done to each table, for people. Safe beside writers.
+    """
+    return [f"{table.identifier}: {_maintain_table(lake, table, keep, now)}" for table in tables]
+
+
+async def _roll_up_overdue(pool: Pool, now: datetime) -> int:
+    """Roll up the hours that `rollup` leaves because their rows may be gone, where no figure is there yet."""
+    async with pool.transaction() as connection:
+        if not await connection.fetchval("SELECT to_regclass('metrics_stale') IS NOT NULL"):
+            return 0  # TimescaleDB refreshes its aggregate by itself
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", ROLLUP_LOCK)
+        hours = [row["bucket"] for row in await connection.fetch(_OVERDUE, now - METRICS_KEPT + HOUR)]
+        made = [await connection.fetchval(_ROLL_UP_ONCE, hour, hour + HOUR) for hour in hours]
+        return sum(figures > 0 for figures in made)
+
+
+async def _purge_sessions(pool: Pool, now: datetime) -> int:
+    sessions, purged, last = PostgresUserSessions(pool), 0, PURGED_AT_ONCE
+    while last == PURGED_AT_ONCE:
+        last = await sessions.purge_expired(now, PURGED_AT_ONCE)
+        purged += last
+    return purged
+
+
+def _with_named(lake: Lake, used: Iterable[int]) -> frozenset[int]:
+    found = set(used)
+    with suppress(NotFoundError):  # no features yet
+        newest = lake.snapshot_id(PLAYER_SNAPSHOTS)
+        found |= set() if newest is None else {newest}
+    for snapshot_id in tuple(found):
+        with suppress(NotFoundError):  # it expired while nobody kept it
+            summary = lake.summary(PLAYER_SNAPSHOTS, snapshot_id)
+            found |= {int(summary[name]) for name in _NAMED_BY_PLAYERS if name in summary}
+    return frozenset(found)
+
+
+def _maintain_table(lake: Lake, table: LakeTable, keep: Collection[int], now: datetime) -> str:
+    try:
+        lake.snapshot_id(table)
+    except NotFoundError:
+        return "not made yet"
+    # Silver and gold are few files already, and a joined snapshot would not say what it was made from.
+    joined = lake.compact(table) if table.layer is Layer.BRONZE else 0
+    expired = lake.expire(table, now=now, keep_for=SNAPSHOTS_KEPT, keep_last=LAST_SNAPSHOTS, keep=keep)
+    removed = lake.remove_orphans(table, now=now, grace=ORPHANS_GRACE)
+    return f"{joined} files joined, {expired} snapshots expired, {removed} files removed"
