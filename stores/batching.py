@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from stores.backoff import pauses_s
-from stores.errors import OverloadedError, TransientError
+from stores.backoff import until_done
+from stores.errors import InvalidError, OverloadedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
-
-FIRST_PAUSE_S = 0.1
-MOST_PAUSE_S = 5.0  # a server that is back is found within this time
 
 
 class Batcher(Generic[T]):
@@ -45,7 +43,7 @@ class Batcher(Generic[T]):
         self._add_timeout_s = add_timeout_s
         self._queue: deque[T] = deque()
         self._changed = asyncio.Condition()
-        self._hurried = False  # someone waits for the queue to be empty: do not wait for age
+        self._hurried = 0  # how many wait for the queue to be empty: do not wait for age
         self._delivering = 0
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -56,11 +54,14 @@ class Batcher(Generic[T]):
         return len(self._queue) + self._delivering
 
     async def add(self, items: Sequence[T]) -> None:
-        """Queue the items, all or none, waiting while the queue is full. Raises OverloadedError after the timeout."""
+        """Queue the items, all or none, waiting while the queue is full.
+
+        Raises OverloadedError after the timeout, and InvalidError for more than the queue can ever hold.
+        """
         if self._closed:
             raise TransientError("this queue is closed")
         if len(items) > self._max_queued:
-            raise OverloadedError(f"{len(items)} items at once are more than the queue of {self._max_queued} can hold")
+            raise InvalidError(f"{len(items)} items at once; give at most {self._max_queued}")
         self._start()
         async with self._changed:
             try:
@@ -74,7 +75,7 @@ class Batcher(Generic[T]):
     async def flush(self, timeout_s: float) -> None:
         """Wait until everything that was added is delivered or dropped. Raises TransientError after the timeout."""
         async with self._changed:
-            self._hurried = True
+            self._hurried += 1
             self._changed.notify_all()
             try:
                 async with asyncio.timeout(timeout_s):
@@ -82,7 +83,7 @@ class Batcher(Generic[T]):
             except TimeoutError:
                 raise TransientError(f"{self.queued} items could not be delivered in {timeout_s:g} s") from None
             finally:
-                self._hurried = False
+                self._hurried -= 1
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Deliver what waits, then stop. Raises TransientError when that took too long: the rest is given up."""
@@ -104,7 +105,7 @@ class Batcher(Generic[T]):
         while True:
             batch = await self._next_batch()
             try:
-                await self._deliver_patiently(batch)
+                await until_done(partial(self._deliver, batch), _is_transient)
             except Exception as error:  # noqa: BLE001  # a batch that fails must not stop those behind it
                 self._dropped(batch, error)
             async with self._changed:
@@ -116,18 +117,13 @@ class Batcher(Generic[T]):
             await self._changed.wait_for(lambda: bool(self._queue))
             try:
                 async with asyncio.timeout(self._max_age_s):
-                    await self._changed.wait_for(lambda: self._hurried or len(self._queue) >= self._max_batch)
+                    await self._changed.wait_for(lambda: bool(self._hurried) or len(self._queue) >= self._max_batch)
             except TimeoutError:
                 pass
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
             self._delivering = len(batch)
             return batch
 
-    async def _deliver_patiently(self, batch: list[T]) -> None:
-        for pause_s in pauses_s(FIRST_PAUSE_S, MOST_PAUSE_S, float("inf")):
-            try:
-                await self._deliver(batch)
-            except TransientError:
-                await asyncio.sleep(pause_s)
-            else:
-                return
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, TransientError)

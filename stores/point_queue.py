@@ -43,7 +43,9 @@ class PointQueue:
         )
 
     async def add(self, points: Sequence[Point]) -> None:
-        """As `TimeSeries.write`."""
+        """As `TimeSeries.write`; more points than the queue can ever hold are invalid."""
+        if len(points) > MAX_QUEUED:
+            raise InvalidError(f"{len(points)} points at once; give at most {MAX_QUEUED}", "points")
         now = self._clock()
         for point in points:
             _check_time(point.time, now)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
-import struct
 import time
-import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +21,7 @@ from uuid import uuid4
 
 from stores.errors import InvalidError, OutcomeUnknownError, OverloadedError, RiftlineError, TransientError
 from stores.folder_lock import FolderLock
+from stores.spill_files import framed, read_whole, remove, replace, split_frames, sync_folder, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,18 +34,15 @@ SEGMENT_BYTES = 4 << 20  # about 10,000 rows: one insert, parsed by the server i
 SEGMENT_AGE_S = 1.0  # the freshness of the dashboards; younger segments would be more and smaller parts
 MAX_RECORD_BYTES = 8 << 20
 
-_HEAD = struct.Struct("<II")  # length and crc32 of what follows
 _OPEN, _READY, _CORRUPT, _REFUSED = ".open", ".ready", ".corrupt", ".refused"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-
-class CorruptSegmentError(Exception):
-    """A segment's bytes are not those that were written."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Records that are delivered together. ``name`` is unique for ever."""
+    """Records that are delivered together. ``name`` is unique for ever; bytes beyond ``size`` do not count."""
 
     path: Path
     size: int
@@ -163,7 +160,7 @@ class Spill:
 
     async def records(self, segment: Segment) -> list[bytes]:
         """What was appended to it, in order. Raises CorruptSegmentError."""
-        return await self._in_thread(_read_whole, segment.path)
+        return await self._in_thread(read_whole, segment.path, segment.size)
 
     async def drop(self, segment: Segment) -> None:
         """Forget a segment that was delivered."""
@@ -177,7 +174,19 @@ class Spill:
 
     async def keep_refused(self, name: str, content: bytes) -> None:
         """Keep what a server refuses for good. The same name again replaces it."""
-        self._bytes += await self._in_thread(_replace, self.folder / f"{name}{_REFUSED}", content)
+        self._bytes += await self._in_thread(replace, self.folder / f"{name}{_REFUSED}", content)
+
+    async def refused(self) -> list[str]:
+        """The names of what was refused."""
+        return await self._in_thread(lambda: sorted(path.stem for path in self.folder.glob(f"*{_REFUSED}")))
+
+    async def read_refused(self, name: str) -> bytes:
+        """What was refused under this name."""
+        return await self._in_thread((self.folder / f"{name}{_REFUSED}").read_bytes)
+
+    async def forget_refused(self, name: str) -> None:
+        """Delete what was refused under this name. Idempotent."""
+        self._bytes -= await self._in_thread(remove, self.folder / f"{name}{_REFUSED}")
 
     async def flush(self, timeout_s: float) -> None:
         """Hand everything out now and wait until it was dropped. Raises TransientError after the timeout."""
@@ -252,7 +261,7 @@ class Spill:
             return self._failure(error)
         active = self._active
         try:
-            _write_at(active.descriptor, data, active.size)
+            write_at(active.descriptor, data, active.size)
         except OSError as error:
             try:
                 os.ftruncate(active.descriptor, active.size)
@@ -273,7 +282,7 @@ class Spill:
         path = self.folder / f"{name}-{uuid4().hex}{_OPEN}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError:
             os.close(descriptor)
             path.unlink()
@@ -310,12 +319,27 @@ def holds_segments(folder: Path) -> bool:
     return any(any(folder.glob(f"*{suffix}")) for suffix in (_OPEN, _READY))
 
 
+def holds_refused(folder: Path) -> bool:
+    """Whether something in ``folder`` was refused."""
+    return any(folder.glob(f"*{_REFUSED}"))
+
+
 def _finish(active: _Active) -> Segment | None:
-    os.close(active.descriptor)
-    if not active.size:  # its first write failed
-        active.path.unlink()
-        return None
-    return Segment(active.path.rename(active.path.with_suffix(_READY)), active.size)
+    """Seal what is written. Where the disk refuses, it is handed out under its old name: the next `open` cuts that."""
+    path = active.path
+    try:
+        if not active.size:  # its first write failed
+            path.unlink()
+            return None
+        if os.fstat(active.descriptor).st_size != active.size:  # a failed write was not cut
+            os.ftruncate(active.descriptor, active.size)
+            os.fdatasync(active.descriptor)
+        path = path.rename(path.with_suffix(_READY))
+    except OSError as error:
+        _log.warning("%s could not be sealed, and is delivered all the same: %s", path, error)
+    finally:
+        os.close(active.descriptor)
+    return Segment(path, active.size) if active.size else None
 
 
 def _settle(batch: list[_Waiting], error: RiftlineError | None) -> None:
@@ -326,61 +350,6 @@ def _settle(batch: list[_Waiting], error: RiftlineError | None) -> None:
             waiting.done.set_result(None)
         else:
             waiting.done.set_exception(error)
-
-
-def _write_at(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-    os.fdatasync(descriptor)
-
-
-def _replace(path: Path, content: bytes) -> int:
-    """Write the whole file or nothing of it, and return by how many bytes the folder grew."""
-    before = path.stat().st_size if path.exists() else 0
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    _sync_folder(path.parent)
-    return len(content) - before
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def framed(record: bytes) -> bytes:
-    """The record as it stands in a file."""
-    return _HEAD.pack(len(record), zlib.crc32(record)) + record
-
-
-def split_frames(data: bytes) -> tuple[list[bytes], int]:
-    """The whole records at the head of ``data``, and how many bytes they take."""
-    records, at = [], 0
-    while at + _HEAD.size <= len(data):
-        length, checksum = _HEAD.unpack_from(data, at)
-        record = data[at + _HEAD.size : at + _HEAD.size + length]
-        if not length or len(record) < length or zlib.crc32(record) != checksum:
-            break
-        records.append(record)
-        at += _HEAD.size + length
-    return records, at
-
-
-def _read_whole(path: Path) -> list[bytes]:
-    data = path.read_bytes()
-    records, whole = split_frames(data)
-    if whole != len(data):
-        raise CorruptSegmentError(f"{path} is damaged at byte {whole} of {len(data)}")
-    return records
 
 
 def _cut_torn_tail(path: Path) -> Path | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cluster.operations.operated import Problem, StoreStatus, ask, no_detail
+from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import address_of, open_clickhouse
 from stores.clickhouse.migrate import migrate
 from stores.errors import ConflictError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stores.settings import ClickHouseSettings
 
 ENGINE, JOURNALS = "engine", "spill"
+REFUSED, CORRUPT = "*/*.refused", "*/*.corrupt"  # of the journals
 STATUS_DEADLINE_S = 5.0  # an operator waits
 
 
@@ -53,14 +55,28 @@ class OperatedClickHouse:
         return replace(found, detail=", ".join(filter(None, [found.detail, waiting])))
 
     async def migrate(self) -> list[str]:
-        """Apply pending migrations."""
+        """Apply pending migrations, and send again what an older schema refused."""
         async with self._connection() as connection:
-            return await migrate(connection)
+            done = await migrate(connection)
+            if [*self._settings.spill_dir.glob(REFUSED)]:
+                analytics = await open_analytics(connection, self._settings.spill_dir)
+                try:
+                    done.append(f"refused rows were sent again, {await analytics.redeliver()} are still refused")
+                finally:
+                    await analytics.close()
+            return done
 
     async def check(self) -> list[Problem]:
         """Whether it answers; what its server refused or a disk has damaged."""
-        files = [file for pattern in ("*/*.refused", "*/*.corrupt") for file in self._settings.spill_dir.glob(pattern)]
-        problems = [Problem(self.name, f"{file} was set aside", "look into it, or delete it") for file in files]
+        files = [file for pattern in (REFUSED, CORRUPT) for file in self._settings.spill_dir.glob(pattern)]
+        problems = [
+            Problem(
+                self.name,
+                f"{file} was set aside",
+                "riftline stores migrate sends refused rows again; then look into it",
+            )
+            for file in files
+        ]
         status = await self.status()
         if not status.healthy:
             problems.append(Problem(self.name, status.detail, "see that ClickHouse runs"))

@@ -132,6 +132,13 @@ class ClickHouseAnalytics:
         """As the role says."""
         await self._spill.flush(timeout_s)
 
+    async def redeliver(self) -> int:
+        """Deliver again what the server refused, once its cause is gone, and return how many rows it still refuses.
+
+        Also of journals that no living process owns. May be repeated after any error.
+        """
+        return await self._delivery.redeliver()
+
     async def close(self) -> None:
         """As the role says."""
         await self._delivery.close()

@@ -83,7 +83,8 @@ class ClickHouseConnection:
         """Insert rows, one JSON object a line, with all that is aggregated of them.
 
         The same rows under the same token are there once, however often this is called: after OutcomeUnknownError it
-        may simply be repeated. Raises InvalidError when the server refuses the rows for good; none is there then.
+        may simply be repeated. Raises InvalidError when the server refuses the rows for good; none is there then. A
+        table or a column that is not there yet is a TransientError: it comes with the next migration.
         """
         settings = _INSERT | {"insert_deduplication_token": token}
         await self._run(

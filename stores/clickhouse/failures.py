@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ _WRONG_ROWS = frozenset(
     {6, 25, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 131, 190, 321, 349, 376, 407, 441, 469, 675, 676, 691}
 )
 _MISTAKES = frozenset({16, 36, 42, 44, 46, 47, 62, 115, 179, 215, 457, 552})  # in our SQL: told as they are
+_NO_COLUMN, _NO_TABLE, _INCORRECT_DATA = 16, 60, 117
+_MESSAGE = re.compile(r"DB::Exception: (?!Code: )")  # may be wrapped in others; values are quoted only behind it
+_UNKNOWN_FIELD = "Unknown field found"
 
 
 def code_of(error: BaseException | None) -> int | None:
@@ -53,11 +57,20 @@ def _translation(error: Exception, address: str, *, writing: bool) -> RiftlineEr
     text = f"{address}: error {code} ({getattr(error, 'name', None) or 'unnamed'})"
     if code in _FULL:
         return OverloadedError(text)
+    if code == _NO_TABLE or (writing and _lacks_column(error)):
+        return TransientError(f"{text}: the schema is behind this release; run `riftline stores migrate`")
     if code in _WRONG_ROWS and writing:
         return InvalidError(text)
-    if code in _MISTAKES or code in _WRONG_ROWS:
-        return None
-    return TransientError(text)
+    return None if code in _MISTAKES or code in _WRONG_ROWS else TransientError(text)
+
+
+def _lacks_column(error: Exception) -> bool:
+    """Whether the table has no column of that name. Much else is incorrect data too, so the text decides."""
+    if code_of(error) != _INCORRECT_DATA:
+        return code_of(error) == _NO_COLUMN
+    text = str(error)
+    message = _MESSAGE.search(text)
+    return message is not None and text.startswith(_UNKNOWN_FIELD, message.end())
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -29,8 +29,8 @@ class TimeSeries(Protocol):
     async def write(self, points: Sequence[Point]) -> None:
         """Queue the points, all or none, waiting while the queue is full.
 
-        Raises InvalidError for a time that is past the points' retention or over an hour ahead, or for a tag with too
-        many values; OverloadedError when the queue stays full.
+        Raises InvalidError for a time that is past the points' retention or over an hour ahead, for a tag with too many
+        values, or for more points than the queue can ever hold; OverloadedError when the queue stays full.
         """
         ...
 

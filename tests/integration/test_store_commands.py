@@ -213,6 +213,18 @@ def test_check_names_a_file_that_the_lake_misses(home: Path, stores: Command) ->
     assert [lost.name in problem["problem"] for problem in json.loads(found.stdout)] == [True]
 
 
+def test_check_names_what_was_set_aside_and_migrate_sends_it_again(home: Path, stores: Command) -> None:
+    """A journal's file that the server refused is no secret of the disk."""
+    assert stores("migrate").returncode == 0
+    slot = home / "spill" / "00"
+    slot.mkdir(parents=True)
+    (slot / "0001-user_events.refused").write_bytes(b"")
+    found = stores("check", "--json")
+    assert found.returncode == 3
+    assert ["0001-user_events.refused" in problem["problem"] for problem in json.loads(found.stdout)] == [True]
+    assert "sent again" in stores("migrate").stdout
+
+
 def test_status_tells_what_is_stopped_and_never_a_password(home: Path, stores: Command) -> None:
     """Nothing is started or made by asking; servers by URL that do not answer are named with their address."""
     stopped = stores("status", "--json")

@@ -34,7 +34,11 @@ def _postgres(folder: Path, stack: ExitStack) -> Variables:
     pooler = postgres.PgBouncer(primary, folder / "pgbouncer")
     stack.callback(pooler.stop)
     pooler.start()
-    return {"RIFTLINE_DATABASE_URL": pooler.url, "RIFTLINE_DATABASE_REPLICA_URL": replica.url}
+    return {
+        "RIFTLINE_DATABASE_URL": pooler.url,
+        "RIFTLINE_DATABASE_REPLICA_URL": replica.url,
+        "RIFTLINE_DATABASE_DIRECT_URL": primary.url,
+    }
 
 
 def _redis(folder: Path, stack: ExitStack) -> Variables:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stores import batching
+from stores import backoff
 from stores.batching import Batcher
 from stores.errors import InvalidError, OverloadedError, TransientError
 
@@ -60,7 +60,7 @@ async def test_a_lonely_item_goes_by_age() -> None:
 
 async def test_a_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost or doubled by the repetition."""
-    monkeypatch.setattr(batching, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.001)
     sink = Sink(TransientError("away"), OverloadedError("full"))
     batcher = sink.batcher()
     await batcher.add([1, 2, 3])
@@ -94,6 +94,32 @@ async def test_a_full_queue_makes_its_caller_wait_and_then_refuses() -> None:
     await batcher.add([6, 7])
     await batcher.close()
     assert [item for batch in sink.batches for item in batch] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_more_than_the_queue_can_ever_hold_is_invalid() -> None:
+    """Waiting would not help: the caller is told how many fit."""
+    sink = Sink()
+    batcher = sink.batcher()
+    with pytest.raises(InvalidError, match="7 items at once; give at most 6"):
+        await batcher.add(range(7))
+    await batcher.add(range(6))
+    await batcher.close()
+    assert sink.batches == [[0, 1, 2], [3, 4, 5]]
+
+
+async def test_a_flush_that_gives_up_does_not_slow_another() -> None:
+    """Who still waits for the queue to be empty does not wait for age."""
+    sink = Sink()
+    sink.gate.clear()
+    batcher = sink.batcher()
+    await batcher.add([1, 2, 3, 4])
+    patient = asyncio.create_task(batcher.flush(5))
+    with pytest.raises(TransientError):
+        await batcher.flush(0.01)
+    sink.gate.set()
+    await patient
+    assert sink.batches == [[1, 2, 3], [4]]
+    await batcher.close()
 
 
 async def test_a_closed_queue_takes_nothing() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stores import batching, point_queue
+from stores import backoff, point_queue
 from stores.domain.measurements import Point
 from stores.errors import InvalidError, OutcomeUnknownError, OverloadedError, TransientError
 from stores.point_queue import PointQueue, TagValues
@@ -42,7 +42,7 @@ class Server:
 
 async def test_a_write_of_unknown_outcome_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing twice is once, so nobody has to hear of it."""
-    monkeypatch.setattr(batching, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.001)
     server = Server(OutcomeUnknownError("lost"), TransientError("away"))
     queue = server.queue()
     await queue.add([_point()])
@@ -86,6 +86,17 @@ async def test_a_full_queue_pushes_back(monkeypatch: pytest.MonkeyPatch) -> None
     server.open.set()
     await queue.flush(5)
     assert len(server.taken) == 3
+    await queue.close()
+
+
+async def test_more_points_than_the_queue_can_ever_hold_are_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trying again later would not help: the caller is told how many fit."""
+    monkeypatch.setattr(point_queue, "MAX_QUEUED", 3)
+    queue = Server().queue()
+    with pytest.raises(InvalidError, match="4 points at once; give at most 3") as caught:
+        await queue.add([_point()] * 4)
+    assert caught.value.field == "points"
+    await queue.add([_point()] * 3)
     await queue.close()
 
 

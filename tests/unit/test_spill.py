@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from stores import spill as spill_module
 from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, OverloadedError, TransientError
-from stores.spill import MAX_RECORD_BYTES, CorruptSegmentError, Spill, framed, split_frames
+from stores.spill import MAX_RECORD_BYTES, Spill
+from stores.spill_files import CorruptSegmentError, framed, split_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -242,13 +243,15 @@ async def test_garbage_behind_the_last_record_is_cut(tmp_path: Path) -> None:
 async def test_a_damaged_sealed_segment_is_kept_aside_and_still_counts(tmp_path: Path) -> None:
     """A sealed segment was whole once: damage is told and kept, never cut away."""
     spill = await opened(tmp_path)
-    await spill.append(b"damaged")
+    for record in (b"sound", b"s2", b"damaged"):
+        await spill.append(record)
     segment = await spill.next_segment()
     data = bytearray(segment.path.read_bytes())
     data[-1] ^= 1
     segment.path.write_bytes(data)
-    with pytest.raises(CorruptSegmentError, match="damaged at byte 0"):
+    with pytest.raises(CorruptSegmentError, match="damaged at byte 23 of 38") as error:
         await spill.records(segment)
+    assert error.value.sound == [b"sound", b"s2"]
     await spill.set_aside(segment)
     assert spill.empty
     assert spill.bytes_held == len(data)
@@ -259,13 +262,19 @@ async def test_a_damaged_sealed_segment_is_kept_aside_and_still_counts(tmp_path:
     await again.close()
 
 
-async def test_what_was_refused_is_kept_once(tmp_path: Path) -> None:
-    """The delivery that refuses a row may be repeated after a crash."""
+async def test_what_was_refused_is_kept_once_and_read_back(tmp_path: Path) -> None:
+    """The delivery that refuses a row may be repeated after a crash, and so may that which brings it back."""
     spill = await opened(tmp_path)
     await spill.keep_refused("token", b"row")
     await spill.keep_refused("token", b"row")
     assert the_file(tmp_path, "*.refused").read_bytes() == b"row"
     assert spill.bytes_held == 3
+    assert await spill.refused() == ["token"]
+    assert await spill.read_refused("token") == b"row"
+    for _ in range(2):
+        await spill.forget_refused("token")
+    assert spill.bytes_held == 0
+    assert await spill.refused() == []
     await spill.close()
 
 
@@ -314,6 +323,39 @@ async def test_a_failure_that_cannot_be_cut_is_an_unknown_outcome(
     again = await opened(tmp_path)
     assert await drained(again) == [[b"before", b"x"]]
     await again.close()
+
+
+@pytest.mark.parametrize("broken", ["", "os.ftruncate", "pathlib.Path.rename"], ids=["healed", "uncut", "stuck"])
+@pytest.mark.parametrize("reopened", [False, True])
+async def test_what_was_acknowledged_around_an_uncut_failure_is_handed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, *, reopened: bool
+) -> None:
+    """The segment is sealed over the rest of a failed write, whatever the disk still refuses then."""
+    spill = await opened(tmp_path)
+    await spill.append(b"before")
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fails)
+        patch.setattr(os, "ftruncate", fails)
+        with pytest.raises(OutcomeUnknownError, match="could not be cut"):
+            await spill.append(b"of unknown outcome")
+    await spill.append(b"x")
+    with monkeypatch.context() as patch:
+        if broken:
+            patch.setattr(broken, fails)
+        segment = await spill.next_segment()
+    if reopened:
+        await spill.close()
+        spill = await opened(tmp_path)
+        assert (await spill.next_segment()).name == segment.name
+    assert await drained(spill) == [[b"before", b"x"]]
+    assert spill.bytes_held == 0
+    await spill.append(b"after")
+    assert await drained(spill) == [[b"after"]]
+    await spill.close()
 
 
 FILL = """

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from stores.clickhouse.connection import clickhouse_at, open_clickhouse
+from stores.clickhouse.failures import translated
 from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, TransientError
 from stores.folder_lock import FolderLock
 from stores.settings import ClickHouseSettings
@@ -69,7 +71,7 @@ async def test_a_repeated_insert_is_there_once(connection: ClickHouseConnection)
     "line",
     [
         b'{"event_id":"secret"}',
-        b'{"no_such_column":"secret"}',
+        b'{"session_id":"a","session_id":"secret"}',
         b'{"event_time":"secret"}',
         b'{"session_id":null}',
         b"secret",
@@ -86,8 +88,35 @@ async def test_a_wrong_row_is_refused_without_being_quoted(connection: ClickHous
 
 async def test_a_missing_table_is_not_yet_there(connection: ClickHouseConnection) -> None:
     """A server that is not migrated yet is waited for."""
-    with pytest.raises(TransientError, match="error 60"):
+    with pytest.raises(TransientError, match=r"error 60 .*run `riftline stores migrate`"):
         await connection.insert("no_such_table", b'{"a":1}', "token")
+
+
+async def test_a_missing_column_is_not_yet_there(connection: ClickHouseConnection) -> None:
+    """A process of the next release waits for its migration; its row's values are not quoted."""
+    with pytest.raises(TransientError, match="run `riftline stores migrate`") as error:
+        await connection.insert("user_events", b'{"session_id":"good"}\n{"of_next_release":"secret"}', "token")
+    assert "secret" not in str(error.value)
+    assert await connection.query("SELECT count() FROM user_events") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        (
+            117,
+            "Code: 117. DB::Exception: Code: 117. DB::Exception: Unknown field found while parsing: x",
+            TransientError,
+        ),
+        (117, "Code: 117. DB::Exception: Unknown field found while parsing JSONEachRow format: x", TransientError),
+        (117, "Code: 117. DB::Exception: Bad value 'DB::Exception: Unknown field found'", InvalidError),
+        (16, "Code: 16. DB::Exception: No such column x in table t", TransientError),
+    ],
+)
+def test_a_value_cannot_pass_for_a_missing_column(code: int, message: str, expected: type[Exception]) -> None:
+    """The delivery would wait for ever for a row that quotes the server's words."""
+    with pytest.raises(expected), translated("server", writing=True):
+        raise DatabaseError(message, code=code)
 
 
 async def test_a_closed_connection_refuses(connection: ClickHouseConnection) -> None:

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from stores.clickhouse import delivery
+from stores import backoff
 from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import clickhouse_at
 from stores.clickhouse.migrate import migrate
 from stores.errors import OutcomeUnknownError, OverloadedError, TransientError
 from stores.settings import ClickHouseSettings
-from stores.spill import Spill
+from stores.spill import Spill, holds_refused
 from tests.contract.clickhouse.samples import DAY, NOON, http_connection, make_database, make_event, make_prediction
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def test_lost_answers_double_nothing(
 
     await keep_parts(connection)
     monkeypatch.setattr(connection, "insert", insert)
-    monkeypatch.setattr(delivery, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.001)
     analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
     ids = [UUID(int=number) for number in range(1, 31)]
     for start in range(0, 30, 10):
@@ -119,11 +119,70 @@ async def test_a_row_that_the_server_refuses_is_kept_aside_alone(
     await analytics.close()
 
 
+async def test_rows_of_the_next_release_wait_for_its_migration(
+    connection: ClickHouseConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A replica that was upgraded first sends its block whole until the column is there, and says what to do once."""
+    really, attempts, repeated = connection.insert, list[str](), asyncio.Event()
+
+    async def insert(table: str, lines: bytes, token: str) -> None:
+        attempts.append(token)
+        if len(attempts) == 5:
+            repeated.set()
+        await really(table, lines, token)
+
+    monkeypatch.setattr(connection, "insert", insert)
+    monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.001)
+    await connection.command("ALTER TABLE user_events DROP COLUMN city")
+    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    ids = [UUID(int=number) for number in range(1, 101)]
+    await analytics.record_events([make_event(event_id=each) for each in ids])
+    await asyncio.wait_for(repeated.wait(), 20)
+    assert caplog.text.count("run `riftline stores migrate`") == 1
+    await connection.command("ALTER TABLE user_events ADD COLUMN city String")
+    await analytics.flush(20)
+    assert len(set(attempts)) == 1
+    assert await stored(connection) == (ids, 100)
+    assert analytics.bytes_waiting == 0
+    await analytics.close()
+
+
+async def test_what_was_refused_is_delivered_when_its_cause_is_gone(
+    connection: ClickHouseConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every row is refused, single rows are not looked for long; all of them, and an orphan's, are kept."""
+    really, attempts = connection.insert, list[str]()
+
+    async def insert(table: str, lines: bytes, token: str) -> None:
+        attempts.append(token)
+        await really(table, lines, token)
+
+    monkeypatch.setattr(connection, "insert", insert)
+    await connection.command("ALTER TABLE user_events ADD CONSTRAINT never CHECK session_id != 'session'")
+    orphan = await Spill.open(tmp_path / "05")
+    await orphan.keep_refused("1-a-user_events.0.1", b'{"event_id":"%s"}' % str(UUID(int=2000)).encode())
+    await orphan.close()
+    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    ids = [UUID(int=number) for number in range(1, 1001)]
+    await analytics.record_events([make_event(event_id=each) for each in ids])
+    await analytics.flush(20)
+    assert len(attempts) < 60
+    assert len(list((tmp_path / "00").glob("*.refused"))) < 30
+    assert await analytics.redeliver() == 1000
+    await connection.command("ALTER TABLE user_events DROP CONSTRAINT never")
+    assert await analytics.redeliver() == 0
+    assert await stored(connection) == ([*ids, UUID(int=2000)], 1001)
+    assert not any(holds_refused(folder) for folder in (tmp_path / "00", tmp_path / "05"))
+    assert analytics.bytes_waiting == 0
+    await analytics.close()
+
+
 async def test_a_damaged_part_of_the_journal_does_not_stop_the_rest(
     connection: ClickHouseConnection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is kept for a person and reported."""
+    """It is kept for a person and reported; what stands before the damage is delivered."""
     journal = await Spill.open(tmp_path / "00", segment_age_s=0)
+    await journal.append(b'user_events\n{"session_id":"before"}')
     await journal.append(b'user_events\n{"session_id":"damaged"}')
     segment = await journal.next_segment()
     segment.path.write_bytes(segment.path.read_bytes().replace(b"damaged", b"DAMAGED"))
@@ -131,7 +190,7 @@ async def test_a_damaged_part_of_the_journal_does_not_stop_the_rest(
     await journal.close()
     analytics = await open_analytics(connection, tmp_path)
     await analytics.flush(20)
-    assert await connection.query("SELECT session_id FROM user_events") == [("whole",)]
+    assert await connection.query("SELECT session_id FROM user_events ORDER BY 1") == [("before",), ("whole",)]
     assert "kept aside" in caplog.text
     assert analytics.bytes_waiting == segment.size
     await analytics.close()
