@@ -63,6 +63,10 @@ def _made(catalog: Catalog, declared: LakeTable) -> bool:
                 spec.add_field(column, _TRANSFORMS[by], name)
     except (TableAlreadyExistsError, CommitFailedException):
         return False
+    except ValueError:  # a REST catalog may hand out the table that another process has just made, with its partitions
+        if catalog.table_exists(declared.identifier):
+            return False
+        raise
     return True
 
 
