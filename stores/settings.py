@@ -138,20 +138,10 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Build the settings from RIFTLINE_* variables. Raises InvalidError naming the variable."""
         env = {name: value for name, value in env.items() if value}  # an empty variable is not set
-        if "RIFTLINE_DATABASE_REPLICA_URL" in env and "RIFTLINE_DATABASE_URL" not in env:
-            raise InvalidError(
-                "a replica is of a server; set RIFTLINE_DATABASE_URL too", "RIFTLINE_DATABASE_REPLICA_URL"
-            )
         home = _home(env)
-        defaults = ClusterSettings()
         return cls(
             home=home,
-            postgres=PostgresSettings(
-                data_dir=home / "postgres",
-                url=env.get("RIFTLINE_DATABASE_URL", ""),
-                replica_url=env.get("RIFTLINE_DATABASE_REPLICA_URL", ""),
-                direct_url=env.get("RIFTLINE_DATABASE_DIRECT_URL", env.get("RIFTLINE_DATABASE_URL", "")),
-            ),
+            postgres=_postgres(env, home),
             redis=RedisSettings(data_dir=home / "redis", url=env.get("RIFTLINE_REDIS_URL", "")),
             clickhouse=ClickHouseSettings(
                 data_dir=home / "clickhouse",
@@ -164,23 +154,40 @@ class Settings:
                 org=env.get("RIFTLINE_INFLUX_ORG", "riftline"),
             ),
             kafka=KafkaSettings(bootstrap_servers=env.get("RIFTLINE_KAFKA_SERVERS", "")),
-            lake=LakeSettings(
-                catalog_uri=env.get("RIFTLINE_CATALOG_URI", f"sqlite:///{home}/lake/catalog.db"),
-                warehouse=_warehouse(env, f"file://{home}/lake/warehouse"),
-                s3=S3Settings(
-                    endpoint=env.get("RIFTLINE_S3_ENDPOINT", ""),
-                    region=env.get("RIFTLINE_S3_REGION", ""),
-                    access_key=env.get("RIFTLINE_S3_ACCESS_KEY", ""),
-                    secret_key=env.get("RIFTLINE_S3_SECRET_KEY", ""),
-                ),
-            ),
-            cluster=ClusterSettings(
-                http_host=env.get("RIFTLINE_HTTP_HOST", defaults.http_host),
-                **{field: _port(env, variable, getattr(defaults, field)) for variable, field in PORT_VARIABLES.items()},
-                feature_shards=_count(env, "RIFTLINE_FEATURE_SHARDS", defaults.feature_shards),
-                gateway_replicas=_count(env, "RIFTLINE_GATEWAY_REPLICAS", defaults.gateway_replicas),
-            ),
+            lake=_lake(env, home),
+            cluster=_cluster(env),
         )
+
+
+def _postgres(env: Mapping[str, str], home: Path) -> PostgresSettings:
+    url, replica_url = env.get("RIFTLINE_DATABASE_URL", ""), env.get("RIFTLINE_DATABASE_REPLICA_URL", "")
+    if replica_url and not url:
+        raise InvalidError("a replica is of a server; set RIFTLINE_DATABASE_URL too", "RIFTLINE_DATABASE_REPLICA_URL")
+    direct_url = env.get("RIFTLINE_DATABASE_DIRECT_URL", url)
+    return PostgresSettings(home / "postgres", url, replica_url, direct_url)
+
+
+def _lake(env: Mapping[str, str], home: Path) -> LakeSettings:
+    return LakeSettings(
+        catalog_uri=env.get("RIFTLINE_CATALOG_URI", f"sqlite:///{home}/lake/catalog.db"),
+        warehouse=_warehouse(env, f"file://{home}/lake/warehouse"),
+        s3=S3Settings(
+            endpoint=env.get("RIFTLINE_S3_ENDPOINT", ""),
+            region=env.get("RIFTLINE_S3_REGION", ""),
+            access_key=env.get("RIFTLINE_S3_ACCESS_KEY", ""),
+            secret_key=env.get("RIFTLINE_S3_SECRET_KEY", ""),
+        ),
+    )
+
+
+def _cluster(env: Mapping[str, str]) -> ClusterSettings:
+    defaults = ClusterSettings()
+    return ClusterSettings(
+        http_host=env.get("RIFTLINE_HTTP_HOST", defaults.http_host),
+        **{field: _port(env, variable, getattr(defaults, field)) for variable, field in PORT_VARIABLES.items()},
+        feature_shards=_count(env, "RIFTLINE_FEATURE_SHARDS", defaults.feature_shards),
+        gateway_replicas=_count(env, "RIFTLINE_GATEWAY_REPLICAS", defaults.gateway_replicas),
+    )
 
 
 def _home(env: Mapping[str, str]) -> Path:

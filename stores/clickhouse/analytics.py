@@ -19,11 +19,11 @@ from stores.clickhouse.rows import (
     prediction_line,
     seconds_of,
 )
+from stores.clickhouse.spill import MAX_BYTES, SEGMENT_AGE_S, Spill
 from stores.clock import utc_now
 from stores.domain.analytics import ActivityHour, Ranked, check_moment
 from stores.domain.checks import check_number, check_text
 from stores.errors import ConflictError, InvalidError
-from stores.spill import MAX_BYTES, SEGMENT_AGE_S, Spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

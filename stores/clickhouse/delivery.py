@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stores.backoff import until_done
+from stores.clickhouse.spill import Spill, holds_refused, holds_segments
+from stores.clickhouse.spill_files import CorruptSegmentError
 from stores.errors import ConflictError, InvalidError, RiftlineError
-from stores.spill import Spill, holds_refused, holds_segments
-from stores.spill_files import CorruptSegmentError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from stores.clickhouse.connection import ClickHouseConnection
-    from stores.spill import Segment
+    from stores.clickhouse.spill import Segment
 
 ORPHANS_S = 30.0  # how often journals without an owner are looked for
 SLOTS = 64  # writing processes of one machine

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stores import spill as spill_module
+from stores.clickhouse import spill as spill_module
+from stores.clickhouse.spill import MAX_RECORD_BYTES, Spill
+from stores.clickhouse.spill_files import CorruptSegmentError, framed, split_frames
 from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, OverloadedError, TransientError
-from stores.spill import MAX_RECORD_BYTES, Spill
-from stores.spill_files import CorruptSegmentError, framed, split_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -362,7 +362,7 @@ FILL = """
 import asyncio, resource, sys
 from pathlib import Path
 from stores.errors import OverloadedError
-from stores.spill import Spill
+from stores.clickhouse.spill import Spill
 
 async def main():
     if sys.argv[2] != "0":

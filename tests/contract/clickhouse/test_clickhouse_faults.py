@@ -14,9 +14,9 @@ from stores import backoff
 from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import clickhouse_at
 from stores.clickhouse.migrate import migrate
+from stores.clickhouse.spill import Spill, holds_refused
 from stores.errors import OutcomeUnknownError, OverloadedError, TransientError
 from stores.settings import ClickHouseSettings
-from stores.spill import Spill, holds_refused
 from tests.contract.clickhouse.samples import DAY, NOON, http_connection, make_database, make_event, make_prediction
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
+from stores.clickhouse.spill_files import framed, read_whole, remove, replace, split_frames, sync_folder, write_at
 from stores.errors import InvalidError, OutcomeUnknownError, OverloadedError, RiftlineError, TransientError
 from stores.folder_lock import FolderLock
-from stores.spill_files import framed, read_whole, remove, replace, split_frames, sync_folder, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
