@@ -14,8 +14,8 @@ from stores.domain.models import DeploymentStatus
 from stores.errors import NotFoundError
 from stores.features.tables import PLAYER_SNAPSHOTS, SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT
 from stores.lake.tables import Layer
-from stores.postgres.partitions import METRICS_KEPT, drop_expired, ensure_partitions
-from stores.postgres.prediction_metrics import HOUR, ROLLUP_LOCK, PostgresPredictionMetrics
+from stores.postgres.partitions import drop_expired, ensure_partitions
+from stores.postgres.prediction_metrics import PostgresPredictionMetrics
 from stores.postgres.time_series import PostgresTimeSeries
 from stores.postgres.user_sessions import PostgresUserSessions
 
@@ -32,15 +32,6 @@ PURGED_AT_ONCE = 1000  # sessions of one transaction: their rows are locked for 
 SNAPSHOTS_KEPT, LAST_SNAPSHOTS = timedelta(days=30), 10
 ORPHANS_GRACE = timedelta(days=1)  # longer than any job that writes files before it commits them
 _NAMED_BY_PLAYERS = (SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT)
-_OVERDUE = "SELECT DISTINCT bucket FROM metrics_stale WHERE bucket < $1 ORDER BY bucket"
-_ROLL_UP_ONCE = """
-    WITH made AS (
-        INSERT INTO metrics_hourly (bucket, prediction_id, metric_name, avg_value, sample_count)
-        SELECT $1, prediction_id, metric_name, avg(metric_value), count(*) FROM prediction_metrics
-        WHERE time >= $1 AND time < $2 GROUP BY prediction_id, metric_name
-        ON CONFLICT (prediction_id, metric_name, bucket) DO NOTHING RETURNING 1
-    ) SELECT count(*) FROM made
-"""
 
 
 async def maintain_database(pool: Pool, now: datetime) -> list[str]:
@@ -49,7 +40,7 @@ async def maintain_database(pool: Pool, now: datetime) -> list[str]:
     The first step that fails raises and ends the run, so nothing is dropped that was not summed up. Each step locks
     out its like in other processes by itself, so that one connection is enough.
     """
-    hours = await _roll_up_overdue(pool, now) + await PostgresPredictionMetrics(pool).rollup(now)
+    hours = await PostgresPredictionMetrics(pool).rollup(now)
     await PostgresTimeSeries(pool).downsample(now)
     made = await ensure_partitions(pool, now)
     dropped = await drop_expired(pool, now)
@@ -78,17 +69,6 @@ def maintain_lake(lake: Lake, tables: Sequence[LakeTable], keep: Collection[int]
     ``keep`` is `snapshots_in_use`. Returns what was done to each table, for people. Safe beside writers.
     """
     return [f"{table.identifier}: {_maintain_table(lake, table, keep, now)}" for table in tables]
-
-
-async def _roll_up_overdue(pool: Pool, now: datetime) -> int:
-    """Roll up the hours that `rollup` leaves because their rows may be gone, where no figure is there yet."""
-    async with pool.transaction() as connection:
-        if not await connection.fetchval("SELECT to_regclass('metrics_stale') IS NOT NULL"):
-            return 0  # TimescaleDB refreshes its aggregate by itself
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", ROLLUP_LOCK)
-        hours = [row["bucket"] for row in await connection.fetch(_OVERDUE, now - METRICS_KEPT + HOUR)]
-        made = [await connection.fetchval(_ROLL_UP_ONCE, hour, hour + HOUR) for hour in hours]
-        return sum(figures > 0 for figures in made)
 
 
 async def _purge_sessions(pool: Pool, now: datetime) -> int:

@@ -47,13 +47,15 @@ HOURLY = """
     SELECT bucket, prediction_id, metric_name, avg_value, sample_count FROM metrics_hourly
     WHERE prediction_id = $1 AND metric_name = $2 AND bucket >= $3 AND bucket < $4 ORDER BY bucket
 """
-ROLL_UP = """
+_ROLL_UP_NEW = """
     INSERT INTO metrics_hourly (bucket, prediction_id, metric_name, avg_value, sample_count)
     SELECT $1, prediction_id, metric_name, avg(metric_value), count(*) FROM prediction_metrics
     WHERE time >= $1 AND time < $2 GROUP BY prediction_id, metric_name
-    ON CONFLICT (prediction_id, metric_name, bucket) DO UPDATE
-    SET avg_value = excluded.avg_value, sample_count = excluded.sample_count
+    ON CONFLICT (prediction_id, metric_name, bucket) DO NOTHING
 """
+ROLL_UP = _ROLL_UP_NEW.replace(
+    "DO NOTHING", "DO UPDATE SET avg_value = excluded.avg_value, sample_count = excluded.sample_count"
+)
 
 
 class PostgresPredictionMetrics:
@@ -107,18 +109,18 @@ class PostgresPredictionMetrics:
             if not await connection.fetchval("SELECT to_regclass('metrics_stale') IS NOT NULL"):
                 return 0  # TimescaleDB refreshes its aggregate by itself
             await connection.execute("SELECT pg_advisory_xact_lock($1)", ROLLUP_LOCK)
-            hours = await _take_stale(connection, now)
-            for hour in hours:
-                await connection.execute(ROLL_UP, hour, hour + HOUR)
-            return len(hours)
+            made = 0
+            for hour in await _take_stale(connection):
+                # of an older hour rows may be gone: what is left replaces no figure, but makes one where none is
+                statement = ROLL_UP if hour >= now - METRICS_KEPT + HOUR else _ROLL_UP_NEW
+                made += await connection.execute(statement, hour, hour + HOUR) != "INSERT 0 0"
+            return made
 
 
-async def _take_stale(connection: asyncpg.Connection, now: datetime) -> list[datetime]:
-    """The hours to make again. One whose metrics are dropped already would lose all but what came late: it stays."""
+async def _take_stale(connection: asyncpg.Connection) -> list[datetime]:
+    """The hours to make again, oldest first."""
     rows = await connection.fetch(
-        "WITH taken AS (DELETE FROM metrics_stale RETURNING bucket)"
-        " SELECT DISTINCT bucket FROM taken WHERE bucket >= $1 ORDER BY bucket",
-        now - METRICS_KEPT + HOUR,
+        "WITH taken AS (DELETE FROM metrics_stale RETURNING bucket) SELECT DISTINCT bucket FROM taken ORDER BY bucket"
     )
     return [row["bucket"] for row in rows]
 
