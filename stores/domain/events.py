@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ class LiveEventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(ABC):
     """What all events have. ``event_id`` (UUIDv7) names the event for ever: a repeat has the same id and is dropped.
 
     Raises InvalidError naming the field when a value is out of its range; so do all its kinds.
@@ -50,13 +51,13 @@ class Event:
         _name(self.producer, "producer")
         self._check()
 
-    def _check(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _check(self) -> None: ...
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """Events of one key are read in the order in which they were published."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

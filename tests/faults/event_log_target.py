@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from uuid import UUID
-
-import psutil
 
 from stores.domain.events import PlayerPerformance
 from stores.domain.time_ids import moment_of
@@ -15,10 +13,10 @@ from stores.events.codec import EventCodec
 from stores.events.registry import SchemaRegistry
 from stores.kafka_log.connection import open_kafka
 from stores.kafka_log.event_log import KafkaEventLog
-from stores.redis_store import embedded
 from stores.redis_store.connection import open_redis
 from stores.redis_store.event_log import RedisEventLog
 from tests.servers.kafka import KafkaServer
+from tests.servers.redis import EmbeddedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +65,7 @@ class _EventWrites:
         await self._connection.close()
 
 
-class _EventLogTarget:
+class _EventLogTarget(ABC):
     """What both logs have in common: an id that was published is read once."""
 
     at_once = 16
@@ -93,8 +91,8 @@ class _EventLogTarget:
         """Through the log's own publishing."""
         return _EventWrites(*await self._open(options))
 
-    async def _open(self, options: dict[str, str]) -> tuple[EventLog, Connection]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _open(self, options: dict[str, str]) -> tuple[EventLog, Connection]: ...
 
     async def _ensure(self, options: dict[str, str]) -> None:
         log, connection = await self._open(options)
@@ -153,9 +151,9 @@ class RedisStreamsTarget(_EventLogTarget):
 
     def options(self, folder: Path) -> dict[str, str]:
         """Its address."""
-        url = embedded.running_url(folder / "redis")
-        assert url
-        return {"url": url}
+        del folder
+        assert self._server
+        return {"url": self._server.url}
 
     def stop(self) -> None:
         """Stop the server."""
@@ -165,26 +163,3 @@ class RedisStreamsTarget(_EventLogTarget):
     async def _open(self, options: dict[str, str]) -> tuple[EventLog, Connection]:
         connection = await open_redis(options["url"])
         return RedisEventLog(connection), connection
-
-
-class EmbeddedRedis:
-    """The embedded server as something to kill."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-
-    def start(self) -> None:
-        """Start it."""
-        embedded.start(self._data_dir)
-
-    def kill(self) -> None:
-        """End it by SIGKILL and wait until it is gone."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.name() == embedded.NAME and process.cwd() == str(self._data_dir):
-                    process.kill()
-                    process.wait(10)
-
-    def stop(self) -> None:
-        """Stop it."""
-        embedded.stop(self._data_dir)
