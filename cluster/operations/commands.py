@@ -122,7 +122,7 @@ def maintain(json: Json = False) -> None:
 
 @app.command(epilog="Examples: riftline stores check · riftline stores check --json")
 def check(json: Json = False) -> None:
-    """Look for what is wrong inside the stores and between them. Exit code 3 if something is."""
+    """Look for what is wrong inside the stores. Exit code 3 if something is."""
     from cluster.operations.all_stores import check_all  # noqa: PLC0415
 
     with errors_as_exit_codes():

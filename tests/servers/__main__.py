@@ -13,7 +13,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tests.servers import clickhouse, influxdb, kafka, postgres, redis, seaweedfs
 from tests.servers.process import MissingServerError
@@ -24,16 +24,24 @@ if TYPE_CHECKING:
 Variables = dict[str, str]
 
 
+class _Server(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Server)
+
+
+def _started(server: S, stack: ExitStack) -> S:
+    stack.callback(server.stop)
+    server.start()
+    return server
+
+
 def _postgres(folder: Path, stack: ExitStack) -> Variables:
-    primary = postgres.Postgres(folder / "primary")
-    stack.callback(primary.stop)
-    primary.start()
-    replica = postgres.Replica(primary, folder / "replica")
-    stack.callback(replica.stop)
-    replica.start()
-    pooler = postgres.PgBouncer(primary, folder / "pgbouncer")
-    stack.callback(pooler.stop)
-    pooler.start()
+    primary = _started(postgres.Postgres(folder / "primary"), stack)
+    replica = _started(postgres.Replica(primary, folder / "replica"), stack)
+    pooler = _started(postgres.PgBouncer(primary, folder / "pgbouncer"), stack)
     return {
         "RIFTLINE_DATABASE_URL": pooler.url,
         "RIFTLINE_DATABASE_REPLICA_URL": replica.url,
@@ -42,23 +50,17 @@ def _postgres(folder: Path, stack: ExitStack) -> Variables:
 
 
 def _redis(folder: Path, stack: ExitStack) -> Variables:
-    cluster = redis.RedisClusterServers(redis.redis_7(), folder)
-    stack.callback(cluster.stop)
-    cluster.start()
+    cluster = _started(redis.RedisClusterServers(redis.redis_7(), folder), stack)
     return {"RIFTLINE_REDIS_URL": cluster.url}
 
 
 def _clickhouse(folder: Path, stack: ExitStack) -> Variables:
-    server = clickhouse.ClickHouse(folder)
-    stack.callback(server.stop)
-    server.start()
+    server = _started(clickhouse.ClickHouse(folder), stack)
     return {"RIFTLINE_CLICKHOUSE_URL": server.url}
 
 
 def _influxdb(folder: Path, stack: ExitStack) -> Variables:
-    server = influxdb.InfluxServer(folder)
-    stack.callback(server.stop)
-    server.start()
+    server = _started(influxdb.InfluxServer(folder), stack)
     return {
         "RIFTLINE_INFLUX_URL": server.url,
         "RIFTLINE_INFLUX_TOKEN": influxdb.TOKEN,
@@ -67,16 +69,12 @@ def _influxdb(folder: Path, stack: ExitStack) -> Variables:
 
 
 def _kafka(folder: Path, stack: ExitStack) -> Variables:
-    server = kafka.KafkaServer(folder)
-    stack.callback(server.stop)
-    server.start()
+    server = _started(kafka.KafkaServer(folder), stack)
     return {"RIFTLINE_KAFKA_SERVERS": server.url}
 
 
 def _lake(folder: Path, stack: ExitStack) -> Variables:
-    server = seaweedfs.SeaweedFS(folder)
-    stack.callback(server.stop)
-    server.start()
+    server = _started(seaweedfs.SeaweedFS(folder), stack)
     server.make_table_buckets("warehouse")
     return {
         "RIFTLINE_CATALOG_URI": server.url,

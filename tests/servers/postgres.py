@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BIN = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
-PARTMAN = Path("/usr/share/postgresql/15/extension/pg_partman.control")
 AUTOSTART = Path("/usr/sbin/policy-rc.d")  # Debian asks it whether an installed service may be started
 SYSTEM_USER = "postgres"  # of Debian's package; PostgreSQL and PgBouncer refuse to run as root
 PASSWORD = "s3cret"  # noqa: S105  # of a server that lives for one test run on 127.0.0.1
@@ -32,7 +31,6 @@ def fetch() -> None:
     """Install what is missing, and let Debian start none of it. Raises MissingServerError."""
     with _nothing_started():
         apt(BIN / "postgres", "postgresql-15")
-        apt(PARTMAN, "postgresql-15-partman")
         apt(PGBOUNCER, "pgbouncer")
 
 
