@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS := never
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install servers-fetch servers demo stop test check contract faults docs format lock bench bench-stores clean
+.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench bench-stores clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -25,6 +25,13 @@ $(UV): requirements/uv.txt
 	@touch $@
 
 install: .venv/installed ## Install everything into the checkout
+
+.peers/installed: $(UV) requirements/peers.txt
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .peers
+	$(UV) pip sync --quiet --compile-bytecode --python .peers/bin/python --require-hashes requirements/peers.txt
+	@touch $@
+
+peers: .peers/installed ## Install the models that `riftline evaluate --peers` compares with (gigabytes: torch)
 
 demo: install ## From match files to a served prediction (RIFTLINE_DATA=PATH for real data)
 	$(BIN)/riftline up
@@ -64,6 +71,7 @@ format: install ## Format and mend what can be mended by itself
 lock: $(UV) ## Compile the locks again from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements/all.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/peers.in -o requirements/peers.txt
 
 bench: install ## Measure /predict/single beside FastAPI + xgboost
 	$(BIN)/python -m benchmarks.serving
@@ -72,4 +80,4 @@ bench-stores: install servers-fetch ## Measure every store beside its naive use
 	$(BIN)/python -m benchmarks.stores
 
 clean: stop ## Remove the environment and all data
-	rm -rf .uv .venv .riftline .servers
+	rm -rf .uv .venv .peers .riftline .servers

@@ -1,4 +1,4 @@
-"""From a question to its answer: names are resolved, what is missing is inferred, one distribution answers every line.
+"""From a question to its answer: one distribution answers every line.
 
 Pure but for its inputs: the same question, features and model give the same answer to the bit, whoever asks and however
 (single, batch or curve).
@@ -7,43 +7,26 @@ Pure but for its inputs: the same question, features and model give the same ans
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from actors.ensemble import SURE_MAPS, Forecast, sum_of
+from actors.ensemble import Forecast, MapMeans, sum_of
+from actors.questions import Inferred, Question, SeriesQuestion
 from stores.domain.props import DataTier, Side
-from stores.errors import InvalidError, NotFoundError, RiftlineError, UnknownNameError
-from stores.features.schema import POSITIONS
-from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
+from stores.errors import RiftlineError
+from stores.features.vector import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
-
-    from numpy.typing import NDArray
 
     from actors.ensemble import PropEnsemble
     from actors.feature_view import FeatureView
-    from actors.name_index import E, NameIndex
-    from actors.published import PlayerEntry, TournamentEntry
+    from actors.published import PlayerEntry
     from stores.domain.props import MapRange, PropRequest, PropType
 
 COVERAGE = 0.8  # of the interval
 PERCENT_DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
-OLD_FEATURES_DAYS = 14  # about one patch of the game; by then form and strategy have moved on
-STRICT_TIER = DataTier.THIN  # the weakest evidence that strict mode accepts
-
-
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """What the question left open and the answer assumed."""
-
-    players: tuple[str, ...]
-    position_roles: tuple[str, ...]
-    team: str | None
-    opponent: str | None
-    tournament: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +78,7 @@ class Outlook:
 
 
 def look(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outlook:
-    """Find the evidence and forecast the sum.
-
-    Raises UnknownNameError naming field and near names, and InvalidError for what cannot be, such as
-    a team that meets itself, or evidence too thin for strict mode.
-    """
+    """Find the evidence and forecast the sum. Raises what `Question` raises."""
     (found,) = look_all([request], view, model)
     if isinstance(found, RiftlineError):
         raise found
@@ -109,207 +88,90 @@ def look(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outloo
 def look_all(requests: Sequence[PropRequest], view: FeatureView, model: PropEnsemble) -> list[Outlook | RiftlineError]:
     """What `look` gives or raises for each request, to the bit, with one walk through the trees per prop."""
     asked = [_asked(request, view) for request in requests]
-    questions = [one for one in asked if isinstance(one, _Question)]
-    forecasts = iter(_forecasts([share for question in questions for share in question.shares()], model))
+    series = {at: one.series() for at, one in enumerate(asked) if isinstance(one, Question)}
+    predicted = iter(_predict([one for of_question in series.values() for one in of_question], model))
     return [
-        one if isinstance(one, RiftlineError) else one.outlook([next(forecasts) for _ in one.players], model)
-        for one in asked
+        one if isinstance(one, RiftlineError) else _outlook(one, [next(predicted) for _ in series[at]])
+        for at, one in enumerate(asked)
     ]
 
 
-def _asked(request: PropRequest, view: FeatureView) -> _Question | RiftlineError:
+def _asked(request: PropRequest, view: FeatureView) -> Question | RiftlineError:
     try:
-        return _Question(request, view)
+        return Question(request, view)
     except RiftlineError as error:
         return error
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Share:
-    """One player's part in a question; ``evidence`` holds the snapshots of player, team, opponent and league."""
-
-    prop: PropType
-    map_range: MapRange
-    position: int
-    evidence: tuple[NDArray[np.float64], ...]
-
-
-def _forecasts(shares: Sequence[_Share], model: PropEnsemble) -> list[Forecast]:
-    """One forecast per share, in order."""
-    forecasts: dict[int, Forecast] = {}
-    for prop in {share.prop: None for share in shares}:
-        of_prop = [at for at, share in enumerate(shares) if share.prop is prop]
-        means = dict(zip(of_prop, _means(prop, [shares[at] for at in of_prop], model), strict=True))
-        for map_range in {shares[at].map_range: None for at in of_prop}:
-            alike = [at for at in of_prop if shares[at].map_range == map_range]
-            positions = np.array([shares[at].position for at in alike])
-            found = model.forecasts(prop, np.stack([means[at] for at in alike]), positions, map_range)
-            forecasts.update(zip(alike, found, strict=True))
-    return [forecasts[at] for at in range(len(shares))]
+def _outlook(question: Question, predicted: Sequence[_Predicted]) -> Outlook:
+    return Outlook(
+        sum_of([one.forecast for one in predicted]),
+        question.tier,
+        question.players,
+        question.inferred(),
+        tuple(question.warnings(predicted[0].reached)),
+    )
 
 
-def _means(prop: PropType, shares: Sequence[_Share], model: PropEnsemble) -> list[NDArray[np.float64]]:
-    """The expected count on each map of a share, for all shares from one call of the trees."""
-    lengths = np.array([len(share.map_range.maps) for share in shares])
-    maps = np.concatenate([share.map_range.maps for share in shares])
-    snapshots = zip(*(share.evidence for share in shares), strict=True)
-    player, team, opponent, league = (np.repeat(np.stack(rows), lengths, axis=0) for rows in snapshots)
-    positions = np.repeat([share.position for share in shares], lengths)
-    means = model.means(prop, assemble(player, team, opponent, league, positions, maps))
-    return np.split(means, np.cumsum(lengths)[:-1])
+class _Predicted(NamedTuple):
+    """The distribution of one series' sum, and the chance that the last map of its range is played."""
+
+    forecast: Forecast
+    reached: float
 
 
-class _Question:
-    """The request with its names resolved. Raises what `look` raises."""
-
-    def __init__(self, request: PropRequest, view: FeatureView) -> None:
-        self._request = request
-        self._view = view
-        namesakes = [
-            _candidates(view.players, name, f"player_names.{at}") for at, name in enumerate(request.player_names)
-        ]
-        self._team = _named(view.teams, request.team, "team")
-        self._opponent = _named(view.teams, request.opponent, "opponent")
-        league = _named(view.tournaments, request.tournament, "tournament")
-        self._meant = [self._fitting(at, several, league) for at, several in enumerate(namesakes)]
-        self.players = tuple(fitting[0] for fitting in self._meant)
-        self._tournament = league.name if league else self.players[0].tournament
-        self._tier = DataTier.of_games(min(player.games for player in self.players))
-        self._check()
-
-    def _fitting(
-        self, at: int, namesakes: Sequence[PlayerEntry], league: TournamentEntry | None
-    ) -> Sequence[PlayerEntry]:
-        """Of namesakes those that fit best what was given: the team counts most, then the role, then the league."""
-        if len(namesakes) == 1:
-            return namesakes
-
-        def fit(player: PlayerEntry) -> tuple[bool, bool, bool]:
-            return (
-                self._team is not None and player.team_id == self._team.team_id,
-                player.position == self._position(at, player) and bool(self._request.position_roles),
-                league is not None and player.tournament == league.name,
+def _predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[_Predicted]:
+    """One prediction per series, in order; those of the same shape are computed together."""
+    predicted: dict[int, _Predicted] = {}
+    for prop in {one.prop: None for one in series}:
+        of_prop = [at for at, one in enumerate(series) if one.prop is prop]
+        means = dict(zip(of_prop, _means(prop, [series[at] for at in of_prop], model), strict=True))
+        shapes = {at: (series[at].map_range, series[at].best_of, series[at].same_side) for at in of_prop}
+        for shape in dict.fromkeys(shapes.values()):
+            alike = [at for at in of_prop if shapes[at] == shape]
+            map_range, best_of, same_side = shape
+            joined = MapMeans(
+                np.concatenate([means[at].win for at in alike]), np.concatenate([means[at].counts for at in alike])
             )
-
-        best = max(map(fit, namesakes))
-        return [player for player in namesakes if fit(player) == best]
-
-    def _check(self) -> None:
-        if len({player.player_id for player in self.players}) < len(self.players):
-            raise InvalidError("two of the player_names are the same player", "player_names")
-        if self._opponent and self._opponent.team_id in {self._team_id(player) for player in self.players}:
-            raise InvalidError(f"{self._opponent.name} cannot be its own opponent", "opponent")
-        if self._request.strict_mode and self._tier > STRICT_TIER:
-            raise InvalidError(
-                f"strict_mode: the evidence is too thin ({self._tier.meaning}); "
-                "ask without strict_mode to get a fallback",
-                "strict_mode",
+            positions = np.array([[share.position for share in series[at].shares] for at in alike])
+            forecasts = model.forecasts(
+                prop, joined, positions, map_range, same_side=np.array(same_side), best_of=best_of
             )
+            reached = _reached(joined, len(same_side), map_range, best_of, model)
+            predicted.update(zip(alike, map(_Predicted, forecasts, reached), strict=True))
+    return [predicted[at] for at in range(len(series))]
 
-    def shares(self) -> list[_Share]:
-        request, view = self._request, self._view
-        context = view.context(self._tournament)
-        opponent = self._team_features(self._opponent.team_id if self._opponent else None, context)
-        return [
-            _Share(
-                request.prop_type,
-                request.map_range,
-                self._position(at, player),
-                (
-                    view.player_features(player.player_id),
-                    self._team_features(self._team_id(player), context),
-                    opponent,
-                    context,
-                ),
-            )
-            for at, player in enumerate(self.players)
-        ]
 
-    def outlook(self, forecasts: Sequence[Forecast], model: PropEnsemble) -> Outlook:
-        """What the forecasts of the shares come to."""
-        notes = [*self.warnings(), *_tier_warnings(self._tier), *_map_warnings(self._request, model)]
-        return Outlook(sum_of(forecasts), self._tier, self.players, self.inferred(), tuple(notes))
+def _means(prop: PropType, series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[MapMeans]:
+    """What is expected of each share on each map, by series, from one walk through the trees."""
+    lengths = [len(one.shares) * len(one.map_range.maps) for one in series]
+    shares = [(share, one.map_range) for one in series for share in one.shares]
+    repeats = np.array([len(map_range.maps) for _, map_range in shares])
+    snapshots = zip(*(share.evidence for share, _ in shares), strict=True)
+    player, team, opponent, league = (np.repeat(np.stack(rows), repeats, axis=0) for rows in snapshots)
+    positions = np.repeat([share.position for share, _ in shares], repeats)
+    maps = np.concatenate([map_range.maps for _, map_range in shares])
+    features = assemble(player, team, opponent, league, positions, maps)
+    draft = np.repeat(np.stack([share.draft for share, _ in shares]), repeats, axis=0).astype(np.float32)
+    means = model.map_means(prop, features, draft)
+    borders = np.cumsum(lengths)[:-1]
+    parts = zip(np.split(means.win, borders), np.split(means.counts, borders), strict=True)
+    return [MapMeans(win, counts) for win, counts in parts]
 
-    def inferred(self) -> Inferred:
-        teams = {self._team.name} if self._team else {player.team for player in self.players if player.team}
-        return Inferred(
-            players=tuple(player.name for player in self.players),
-            position_roles=tuple(str(POSITIONS[self._position(at, one)]) for at, one in enumerate(self.players)),
-            team=next(iter(teams)) if len(teams) == 1 else None,
-            opponent=self._opponent.name if self._opponent else None,
-            tournament=self._tournament,
-        )
 
-    def warnings(self) -> list[str]:
-        request, source = self._request, self._view.source
-        notes = []
-        if not self._opponent:
-            notes.append(f"opponent not given: an average {self._tournament} opponent is assumed")
-        for name, fitting in zip(request.player_names, self._meant, strict=True):
-            player = fitting[0]
-            if len(fitting) > 1:
-                whose = f"{player.name} of {player.team or 'no known team'}"
-                notes.append(f"{name} is the name of several players; {whose} is meant")
-            if self._team and player.team_id not in {None, self._team.team_id}:
-                notes.append(f"{player.name} last played for {player.team}, not {self._team.name}")
-        notes += _date_warnings(request.match_date, source.as_of.date())
-        if len(self.players) > 1:
-            notes.append("the players' counts are taken as independent of one another")
-        return notes
-
-    def _position(self, at: int, player: PlayerEntry) -> int:
-        roles = self._request.position_roles
-        return POSITIONS.index(roles[at]) if roles else player.position
-
-    def _team_id(self, player: PlayerEntry) -> str | None:
-        return self._team.team_id if self._team else player.team_id
-
-    def _team_features(self, team_id: str | None, context: NDArray[np.float64]) -> NDArray[np.float64]:
-        if team_id is None or not self._view.has_team(team_id):
-            return context[LEAGUE_AVERAGE_TEAM]
-        return self._view.team_features(team_id)
+def _reached(
+    means: MapMeans, players: int, map_range: MapRange, best_of: int | None, model: PropEnsemble
+) -> list[float]:
+    """The chance that the last map of the range is played once the first one is."""
+    win = means.win.reshape(-1, players, len(map_range.maps))[:, 0]
+    chances = model.parameters.series.result_chances(win, map_range, best_of)
+    whole = [chance for course, chance in chances.items() if len(course) == len(map_range.maps)]
+    return np.sum(whole, axis=0).tolist() if whole else [0.0] * len(win)
 
 
 def curve_lines(forecast: Forecast) -> list[float]:
     """The half lines from 0.5 up to where OVER has become all but impossible (one in a thousand)."""
     return [count + 0.5 for count in range(forecast.calibrated.quantile(0.999) + 1)]
-
-
-def _named(index: NameIndex[E], name: str | None, field: str) -> E | None:
-    return _candidates(index, name, field)[0] if name else None
-
-
-def _candidates(index: NameIndex[E], name: str, field: str) -> Sequence[E]:
-    try:
-        return index.candidates(name)
-    except NotFoundError as error:
-        raise UnknownNameError(str(error), error.suggestions, field) from None
-
-
-def _date_warnings(match_date: date | None, as_of: date) -> list[str]:
-    if match_date and match_date < as_of:
-        return [f"match_date lies before the newest game; features are as of {as_of}"]
-    age_days = (match_date - as_of).days if match_date else 0
-    if age_days > OLD_FEATURES_DAYS:
-        return [f"features are as of {as_of}, {age_days} days older than the match"]
-    return []
-
-
-def _tier_warnings(tier: DataTier) -> list[str]:
-    return [f"thin evidence: {tier.meaning}"] if tier >= DataTier.THIN else []
-
-
-def _map_warnings(request: PropRequest, model: PropEnsemble) -> list[str]:
-    first, last = request.map_range.first, request.map_range.last
-    given = f"once map {first} is played" if first > SURE_MAPS else ""
-    notes = [f"the answer holds {given}; the series may end before"] if given else []
-    if last > max(SURE_MAPS, first):
-        _, probability = model.maps_played(request.map_range)[-1]
-        notes.append(
-            f"the sum counts only maps that are played; map {last} is played with probability {probability:.2f}"
-            + (f" {given}" if given else "")
-        )
-    return notes
 
 
 def _percent(probability: float) -> float:

@@ -1,6 +1,8 @@
 """The model as a plain class: features in, the predictive distribution of a count out.
 
-One distribution answers every line, so single, batch and curve agree, and a curve is monotone by construction.
+Whether a map is won decides most of a player's count. So every member expects a count for a lost and for a won map; the
+chance to win mixes the two. One distribution answers every line, so single, batch and curve agree, and a curve is
+monotone by construction.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import numpy as np
 import orjson
 import xgboost as xgb
 
-from stores.domain import negative_binomial
+from actors.count_members import CountMembers, Trees
+from actors.count_sums import Cells, Correlations, sum_pmf
+from actors.series_results import SeriesParameters
 from stores.domain.distribution import CountDistribution
-from stores.domain.props import MAX_MAP, MapRange, PropType
+from stores.domain.props import PropType
 from stores.errors import InvalidError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES
 
@@ -23,32 +27,42 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stores.domain.props import MapRange
+
 COUNTS_PER_MAP = 56  # the highest count ever seen on one map is 35; the tail above is below 1e-9
-SURE_MAPS = 2  # a series that is asked for has at least two maps; later ones are played with some probability
 MODEL_FILE = "model.json"
-FORMAT = 1
+TREES = "trees"  # the field of model.json that says how long each file of trees is
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class PropParameters:
     """What turns means into distributions for one prop.
 
-    ``sizes`` are the negative binomial sizes by position. ``sum_exponent`` says how the size of a sum over n maps grows
-    (size · n^exponent: 1 is independence, 0 one shared factor). ``calibration`` are the calibrated cdf values at evenly
-    spaced raw cdf values from 0 to 1.
+    ``weights`` combine the members (actors.count_members.Member); ``sizes`` are the negative binomial sizes by result
+    (lost, won) and position. ``calibration`` are the calibrated cdf values at evenly spaced raw cdf values from 0 to 1.
     """
 
-    sizes: tuple[float, ...]
-    sum_exponent: float
+    weights: tuple[float, ...]
+    sizes: tuple[tuple[float, ...], tuple[float, ...]]
+    correlations: Correlations
     calibration: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelParameters:
-    """All of a model but its trees. ``map_continuation[m - 1]`` is the chance that map m is followed by map m + 1."""
+    """All of a model but its trees."""
 
     props: dict[PropType, PropParameters]
-    map_continuation: tuple[float, ...]
+    series: SeriesParameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapMeans:
+    """What is expected on a map: the chance to win, of shape [n], and the count when lost and when won, [n, 2]."""
+
+    win: NDArray[np.float64]
+    counts: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,28 +76,65 @@ class Forecast:
 class PropEnsemble:
     """Immutable once built; safe to share between threads."""
 
-    def __init__(self, boosters: Mapping[PropType, xgb.Booster], parameters: ModelParameters) -> None:
-        self._boosters = dict(boosters)
+    def __init__(self, trees: Mapping[PropType, Mapping[Trees, xgb.Booster]], parameters: ModelParameters) -> None:
         self.parameters = parameters
+        self.members = {
+            prop: CountMembers(prop, dict(trees[prop]), of_prop.weights) for prop, of_prop in parameters.props.items()
+        }
+        self._sizes = {prop: np.asarray(of_prop.sizes).T for prop, of_prop in parameters.props.items()}
         self._knots = {
             prop: np.linspace(0.0, 1.0, len(of_prop.calibration)) for prop, of_prop in parameters.props.items()
         }
 
-    def means(self, prop: PropType, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The expected count per map, of shape [n], for MODEL_FEATURES of shape [n, features]."""
-        return np.asarray(self._boosters[prop].inplace_predict(features), dtype=np.float64)
+    def map_means(
+        self, prop: PropType, features: NDArray[np.float32], draft: NDArray[np.float32] | None = None
+    ) -> MapMeans:
+        """What is expected on each map, for MODEL_FEATURES and CHAMPION_FEATURES of shape [n, ...].
 
-    def forecast(self, prop: PropType, means: NDArray[np.float64], position: int, map_range: MapRange) -> Forecast:
-        """The distribution of one player's sum over a map range; ``means`` holds one value per map of the range."""
-        return self.forecasts(prop, means[None, :], np.array([position]), map_range)[0]
+        A row of ``draft`` is NaN where no champion is known; None stands for no draft at all.
+        """
+        return MapMeans(self.parameters.series.win_probability(features), self.members[prop].means(features, draft))
 
-    def forecasts(
-        self, prop: PropType, means: NDArray[np.float64], position: NDArray[np.int64], map_range: MapRange
+    def sum_pmf(  # noqa: PLR0913 — who, where, when and how far
+        self,
+        prop: PropType,
+        means: MapMeans,
+        position: NDArray[np.int64],
+        map_range: MapRange,
+        *,
+        same_side: NDArray[np.bool_] | None = None,
+        best_of: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Uncalibrated probabilities of the sum of players over the played maps of a range, of shape [n, counts].
+
+        ``position`` has the shape [n, players]; the rows of ``means`` lie by question, player and map of the range.
+        ``same_side`` of shape [players] tells who plays for the first player's team; all do when it is left out.
+        Raises InvalidError if ``best_of`` has not so many maps.
+        """
+        shape = (*position.shape, len(map_range.maps))
+        sides = np.ones(shape[1], dtype=np.bool_) if same_side is None else same_side
+        cells = Cells(
+            means.counts.reshape(*shape, 2),
+            np.broadcast_to(self._sizes[prop][position][:, :, None, :], (*shape, 2)),
+            sides,
+        )
+        win = means.win.reshape(shape)[:, 0]
+        chances = self.parameters.series.result_chances(win, map_range, best_of)
+        counts = COUNTS_PER_MAP * shape[1] * shape[2]
+        return sum_pmf(cells, chances, self.parameters.props[prop].correlations, counts)
+
+    def forecasts(  # noqa: PLR0913 — as sum_pmf
+        self,
+        prop: PropType,
+        means: MapMeans,
+        position: NDArray[np.int64],
+        map_range: MapRange,
+        *,
+        same_side: NDArray[np.bool_] | None = None,
+        best_of: int | None = None,
     ) -> list[Forecast]:
-        """As forecast, to the bit, for n players at once: means of shape [n, maps], positions of shape [n]."""
-        pmf = np.zeros((len(means), COUNTS_PER_MAP * len(map_range.maps)))
-        for maps, probability in self.maps_played(map_range):
-            pmf += probability * self.sum_pmf(prop, means[:, :maps], position, pmf.shape[1])
+        """The distributions of n questions, each to the bit what it is when asked alone; arguments as in `sum_pmf`."""
+        pmf = self.sum_pmf(prop, means, position, map_range, same_side=same_side, best_of=best_of)
         calibrated = self.calibrate(prop, pmf)
         pairs = zip(map(CountDistribution, pmf), map(CountDistribution, calibrated), strict=True)
         return [Forecast(base, true) for base, true in pairs]
@@ -95,63 +146,65 @@ class PropEnsemble:
         cdf[:, -1] = 1.0  # what lies above the end belongs to the last count
         return np.diff(np.maximum.accumulate(cdf, axis=1), prepend=0.0, axis=1)
 
-    def sum_pmf(
-        self, prop: PropType, means: NDArray[np.float64], position: NDArray[np.int64], counts: int
-    ) -> NDArray[np.float64]:
-        """Uncalibrated probabilities of sums over maps, of shape [n, counts], from means of shape [n, maps]."""
-        of_prop = self.parameters.props[prop]
-        sizes = np.asarray(of_prop.sizes)[position] * means.shape[1] ** of_prop.sum_exponent
-        return negative_binomial.pmf(means.sum(axis=1), sizes, counts)
-
-    def maps_played(self, map_range: MapRange) -> list[tuple[int, float]]:
-        """How many maps of the range are played, and with which probability."""
-        sure = max(min(map_range.last, SURE_MAPS) - map_range.first + 1, 1)
-        chances = []
-        reached = 1.0
-        for maps in range(sure, len(map_range.maps)):
-            goes_on = self.parameters.map_continuation[map_range.first + maps - 2]
-            chances.append((maps, reached * (1.0 - goes_on)))
-            reached *= goes_on
-        return [*chances, (len(map_range.maps), reached)]
-
     def to_files(self) -> dict[str, bytes]:
         """The artefact: trees as UBJSON, all else as JSON."""
+        files = {
+            _file(prop, kind): bytes(booster.save_raw("ubj"))
+            for prop, members in self.members.items()
+            for kind, booster in members.trees.items()
+        }
         description = {
             "format": FORMAT,
             "feature_version": FEATURE_VERSION,
             "features": MODEL_FEATURES,
             "props": {str(prop): asdict(of_prop) for prop, of_prop in self.parameters.props.items()},
-            "map_continuation": self.parameters.map_continuation,
+            "series": asdict(self.parameters.series),
+            TREES: {name: len(content) for name, content in files.items()},
         }
-        files = {f"{prop}.ubj": bytes(booster.save_raw("ubj")) for prop, booster in self._boosters.items()}
         return {**files, MODEL_FILE: orjson.dumps(description, option=orjson.OPT_INDENT_2)}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> PropEnsemble:
-        """Read an artefact. Raises InvalidError if it was made for other features than this code computes."""
+        """Read an artefact.
+
+        Raises InvalidError if it was made for other features than this code computes, or a file of trees is not whole.
+        """
         description: dict[str, Any] = orjson.loads(files[MODEL_FILE])
         if description["format"] != FORMAT or description["feature_version"] != FEATURE_VERSION:
             raise InvalidError(
                 f"the model was trained on features {description['feature_version']} (format {description['format']}), "
                 f"this code computes {FEATURE_VERSION} (format {FORMAT}); train again with `riftline train`"
             )
-        parameters = ModelParameters(
-            props={PropType(name): _prop(of_prop) for name, of_prop in description["props"].items()},
-            map_continuation=tuple(description["map_continuation"]),
-        )
-        return cls({prop: _booster(files[f"{prop}.ubj"]) for prop in parameters.props}, parameters)
+        props = {PropType(name): _prop(of_prop) for name, of_prop in description["props"].items()}
+        series = description["series"]
+        parameters = ModelParameters(props, SeriesParameters(**series | {"formats": tuple(series["formats"])}))
+        for name, length in description[TREES].items():
+            if len(files.get(name, b"")) != length:  # cut trees can end the process that reads them
+                raise InvalidError(f"{name} of the model is missing or cut; train again with `riftline train`", TREES)
+        trees = {
+            prop: {kind: _booster(files[name]) for kind in Trees if (name := _file(prop, kind)) in description[TREES]}
+            for prop in props
+        }
+        return cls(trees, parameters)
 
 
 def sum_of(forecasts: Sequence[Forecast]) -> Forecast:
-    """The sum over several players, taken as independent."""
+    """The sum over players of different matches, which are independent."""
     total = forecasts[0]
     for one in forecasts[1:]:
         total = Forecast(total.base.plus(one.base), total.calibrated.plus(one.calibrated))
     return total
 
 
+def _file(prop: PropType, kind: Trees) -> str:
+    return f"{prop}.{kind}.ubj"
+
+
 def _prop(values: Mapping[str, Any]) -> PropParameters:
-    return PropParameters(tuple(values["sizes"]), values["sum_exponent"], tuple(values["calibration"]))
+    lost, won = (tuple(sizes) for sizes in values["sizes"])
+    return PropParameters(
+        tuple(values["weights"]), (lost, won), Correlations(**values["correlations"]), tuple(values["calibration"])
+    )
 
 
 def _booster(raw: bytes) -> xgb.Booster:
@@ -159,6 +212,3 @@ def _booster(raw: bytes) -> xgb.Booster:
     booster.load_model(bytearray(raw))
     booster.set_param({"nthread": 1})  # one request is a few rows: a second thread costs more than it saves
     return booster
-
-
-assert MAX_MAP == 5  # noqa: S101 — map_continuation has one chance for each map that can follow another

@@ -9,13 +9,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+from actors.published import (
+    ChampionEntry,
+    FeatureSource,
+    PlayerEntry,
+    PublishedShard,
+    TeamEntry,
+    TournamentEntry,
+)
 from actors.ring import HashRing
 from stores.domain.row_filters import Equals
 from stores.errors import NotFoundError
-from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITION_INDEX, TEAM_FEATURES
+from stores.features.schema import (
+    CHAMPION_FEATURES,
+    CONTEXT_FEATURES,
+    FEATURE_VERSION,
+    PLAYER_FEATURES,
+    POSITION_INDEX,
+    TEAM_FEATURES,
+)
 from stores.features.tables import (
     AS_OF,
+    CHAMPION_SNAPSHOTS,
+    CHAMPIONS_SNAPSHOT,
     FEATURES,
     PLAYER_SNAPSHOTS,
     TEAM_SNAPSHOTS,
@@ -88,6 +104,7 @@ def read_features(lake: Lake, snapshot_id: int, name: str, owns: Callable[[str],
     players = _owned(lake, PLAYER_SNAPSHOTS, snapshot_id, "player_id", owns)
     teams = _owned(lake, TEAM_SNAPSHOTS, int(summary[TEAMS_SNAPSHOT]), "team_id", owns)
     tournaments = _owned(lake, TOURNAMENT_SNAPSHOTS, int(summary[TOURNAMENTS_SNAPSHOT]), "tournament", owns)
+    champions = _owned(lake, CHAMPION_SNAPSHOTS, int(summary[CHAMPIONS_SNAPSHOT]), "champion", owns)
     return PublishedShard(
         shard=name,
         source=FeatureSource(snapshot_id, summary[FEATURES], datetime.fromisoformat(summary[AS_OF])),
@@ -103,6 +120,11 @@ def read_features(lake: Lake, snapshot_id: int, name: str, owns: Callable[[str],
             for row in tournaments.to_pylist()
         ),
         tournament_features=_matrix(tournaments, CONTEXT_FEATURES),
+        champions=tuple(
+            ChampionEntry(row["champion"], POSITION_INDEX[row["position"]], int(row["champion_games"]))
+            for row in champions.to_pylist()
+        ),
+        champion_features=_matrix(champions, CHAMPION_FEATURES),
     )
 
 

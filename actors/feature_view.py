@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.name_index import NameIndex
+from actors.published import champion_key
 from stores.errors import ConflictError, InvalidError
 
 if TYPE_CHECKING:
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+    from actors.published import (
+        ChampionEntry,
+        FeatureSource,
+        PlayerEntry,
+        PublishedShard,
+        TeamEntry,
+        TournamentEntry,
+    )
 
 
 class FeatureView:
@@ -34,9 +42,11 @@ class FeatureView:
         self.tournaments: NameIndex[TournamentEntry] = NameIndex(
             "tournament", [e for s in shards for e in s.tournaments]
         )
+        self.champions: NameIndex[ChampionEntry] = NameIndex("champion", [e for s in shards for e in s.champions])
         self._player_rows = _rows((s.players, s.player_features) for s in shards)
         self._team_rows = _rows((s.teams, s.team_features) for s in shards)
         self._contexts = _rows((s.tournaments, s.tournament_features) for s in shards)
+        self._champion_rows = _rows((s.champions, s.champion_features) for s in shards)
 
     def player_features(self, player_id: str) -> NDArray[np.float64]:
         """PLAYER_FEATURES of a known player."""
@@ -54,8 +64,12 @@ class FeatureView:
         """CONTEXT_FEATURES of a known tournament."""
         return self._contexts[tournament]
 
+    def champion(self, name: str, position: int) -> NDArray[np.float64] | None:
+        """CHAMPION_FEATURES of a champion, named as its entry is, in a role; None where nobody ever played it there."""
+        return self._champion_rows.get(champion_key(name, position))
+
 
 def _rows(
-    parts: Iterable[tuple[Sequence[PlayerEntry | TeamEntry | TournamentEntry], NDArray[np.float64]]],
+    parts: Iterable[tuple[Sequence[PlayerEntry | TeamEntry | TournamentEntry | ChampionEntry], NDArray[np.float64]]],
 ) -> dict[str, NDArray[np.float64]]:
     return {entry.key: row for entries, matrix in parts for entry, row in zip(entries, matrix, strict=True)}

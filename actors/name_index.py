@@ -1,4 +1,4 @@
-"""Finds players, teams and tournaments by id or name, and suggests near names when nothing bears the name."""
+"""Finds players, teams, tournaments and champions by id or name, and suggests near names where nothing has the name."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""What a feature shard publishes: immutable, versioned arrays of the players, teams and tournaments that it owns."""
+"""What a feature shard publishes: immutable, versioned arrays of the players, teams, leagues and champions it owns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from stores.features.schema import POSITIONS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,6 +58,24 @@ class TournamentEntry(NamedTuple):
         return self.name
 
 
+class ChampionEntry(NamedTuple):
+    """A champion in a role; ``position`` indexes POSITIONS, ``games`` counts those of the role."""
+
+    name: str
+    position: int
+    games: int
+
+    @property
+    def key(self) -> str:
+        """The id of champion and role; a shard owns a champion in all its roles."""
+        return champion_key(self.name, self.position)
+
+
+def champion_key(champion: str, position: int) -> str:
+    """The id of a champion in a role, such as ``Ahri|mid``."""
+    return f"{champion}|{POSITIONS[position]}"
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureSource:
     """Where features come from: the snapshot of gold.player_features, which names those of the other tables."""
@@ -77,3 +97,5 @@ class PublishedShard:
     team_features: NDArray[np.float64]
     tournaments: tuple[TournamentEntry, ...]
     tournament_features: NDArray[np.float64]
+    champions: tuple[ChampionEntry, ...]
+    champion_features: NDArray[np.float64]

@@ -165,7 +165,7 @@ def _view(truth: NDArray[np.float64]) -> FeatureView:
     )
     nothing = np.empty((0, FEATURES))
     source = FeatureSource(lake_snapshot_id=1, feature_version="f1", as_of=utc_now())
-    return FeatureView([PublishedShard("shard", source, players, truth, (), nothing, (), nothing)])
+    return FeatureView([PublishedShard("shard", source, players, truth, (), nothing, (), nothing, (), nothing)])
 
 
 _ROWS = {name: row for row, name in enumerate(NAMES)}

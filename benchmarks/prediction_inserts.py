@@ -40,7 +40,7 @@ COLUMNS = (
     *("tournament", "team", "match_date", "position_roles", "strict_mode", "prediction", "confidence"),
     *("base_model_confidence", "push_probability", "expected_stat", "confidence_interval", "data_tier"),
     *("model_version", "feature_version", "lake_snapshot_id", "processing_time_ms", "cache_hit", "warnings"),
-    *("client_ip", "user_agent", "api_version", "request_source"),
+    *("client_ip", "user_agent", "api_version", "request_source", "champions", "best_of"),
 )
 INSERT = (
     f"INSERT INTO prediction_requests ({', '.join(COLUMNS)}) "  # noqa: S608  # constants

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from actors.ensemble import MapMeans
     from stores.domain.predictions import PredictionRecord
     from stores.domain.props import PropRequest
 
@@ -114,13 +115,13 @@ class Questions:
         one, ours, theirs, league = (np.tile(row, (len(maps), 1)) for row in evidence)
         return assemble(one, ours, theirs, league, np.full(len(maps), player.position), maps)
 
-    def _means(self, item: tuple[PropRequest, NDArray[np.float32]]) -> NDArray[np.float64]:
-        return self.released.ensemble.means(item[0].prop_type, item[1])
+    def _means(self, item: tuple[PropRequest, NDArray[np.float32]]) -> MapMeans:
+        return self.released.ensemble.map_means(item[0].prop_type, item[1])
 
-    def _forecast(self, item: tuple[PropRequest, NDArray[np.float64]]) -> object:
+    def _forecast(self, item: tuple[PropRequest, MapMeans]) -> object:
         request, means = item
-        position = self.released.view.players.find(request.player_names[0]).position
-        return self.released.ensemble.forecast(request.prop_type, means, position, request.map_range)
+        position = np.array([[self.released.view.players.find(request.player_names[0]).position]])
+        return self.released.ensemble.forecasts(request.prop_type, means, position, request.map_range)
 
     def of_look(self) -> list[Stage]:
         """From the domain's request to the answer to its line."""

@@ -32,6 +32,8 @@ class Question:
     opponent: str | None = None
     tournament: str | None = None
     strict: bool = False
+    champions: tuple[str, ...] = ()
+    best_of: int | None = None
 
 
 def parse_maps(text: str) -> tuple[int, int]:
@@ -53,8 +55,9 @@ def ask(settings: Settings, question: Question) -> tuple[dict[str, Any], dict[st
     with httpx.Client(base_url=base, timeout=10) as client:
         players = list(question.players) or [_call(client, "GET", "/players", params={"limit": 1})[0]["name"]]
         first, last = question.maps
-        named = {"opponent": question.opponent, "tournament": question.tournament}
-        params = {"prop_type": question.prop, "map_first": first, "map_last": last} | _given(named)
+        known = _given({name: getattr(question, name) for name in ("opponent", "tournament", "best_of")})
+        of_first = {"champion": question.champions[0]} if question.champions else {}
+        params = {"prop_type": question.prop, "map_first": first, "map_last": last} | known | of_first
         curve = _call(client, "GET", f"/predict/curve/{quote(players[0], safe='')}", params=params)
         request = {
             "player_names": players,
@@ -62,7 +65,8 @@ def ask(settings: Settings, question: Question) -> tuple[dict[str, Any], dict[st
             "prop_value": fairest_line(curve) if question.line is None else question.line,
             "map_range": [first, last],
             "strict_mode": question.strict,
-        } | _given(named)
+            "champions": list(question.champions),
+        } | known
         return request, _call(client, "POST", "/predict/single", json=request), curve
 
 

@@ -6,18 +6,22 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pyarrow.parquet as pq
 
 from cluster import head
 from cluster.connection import connected
 from pipelines.ingest import ingest
+from pipelines.season.export import is_simulated
 from pipelines.sources import discover
 from stores.clock import utc_now
 from stores.errors import InvalidError
 from stores.lake.catalog import IcebergLake
+from stores.lake.tables import MATCH_ROWS
 from stores.settings import LakeSettings
 from training.boosting import BoostingCluster, BoostingParams
-from training.evaluate import Evaluation, evaluate
+from training.evaluation.backtest import Evaluation, evaluate
+from training.evaluation.peers import require_peers
 from training.retrain import read_training_set
 
 if TYPE_CHECKING:
@@ -28,38 +32,71 @@ if TYPE_CHECKING:
     from stores.settings import Settings
 
 
-def back_test(settings: Settings, data: str | None, since: date, until: date, steps: Steps) -> Evaluation:
-    """Train before ``since``, score [since, until).
+def back_test(  # noqa: PLR0913 — where, what, when, beside what, and who is told
+    settings: Settings,
+    data: str | None,
+    since: date,
+    until: date,
+    steps: Steps,
+    *,
+    peers: bool = False,
+    ablate: bool = False,
+) -> Evaluation:
+    """Train before ``since``, score [since, until); the rest as `training.evaluation.backtest.evaluate` has it.
 
     With ``data`` the files go into a lake of their own under ``evaluations/``, kept so that the next back-test of the
-    same bytes starts from it. A cluster is started for the run if none is running, and stopped again. Raises
-    InvalidError if one of the files cannot be read: scores of a part would pass for scores of the whole.
+    same bytes starts from it. A simulated season is scored beside its truth, where that lies (`truth_beside`). A
+    cluster is started for the run if none is running, and stopped again. Raises InvalidError if one of the files cannot
+    be read: scores of a part would pass for scores of the whole.
     """
+    if peers:
+        require_peers()
     steps.begin("Ray cluster")
     started = head.start(settings)
     try:
         with connected(settings):
-            lake = _lake(settings, data)
-            if data:
-                steps.begin("data")
-                report = ingest(lake, data, utc_now(), steps.detail)
-                if report.failed:
-                    raise InvalidError(f"{report.failed[0].source}: {report.failed[0].error}", "--data")
+            lake, truth = _from_files(settings, data, steps) if data else _from_lake(settings)
             steps.begin("back-test")
             rows, _ = read_training_set(lake)
-            return evaluate(rows, since, until, BoostingParams(), BoostingCluster(), steps.detail)
+            params, cluster = BoostingParams(), BoostingCluster()
+            say = steps.detail
+            return evaluate(rows, since, until, params, cluster, say, peers=peers, truth=truth, ablate=ablate)
     finally:
         if started:
             head.stop(settings)
 
 
-def _lake(settings: Settings, data: str | None) -> Lake:
-    if data is None:
-        return IcebergLake(settings.lake)
-    folder = settings.home / "evaluations" / _fingerprint(data)
-    return IcebergLake(
+def _from_files(settings: Settings, data: str, steps: Steps) -> tuple[Lake, Path | None]:
+    """A lake of the files' own, and their truth."""
+    matches, truth = truth_beside(data)
+    folder = settings.home / "evaluations" / _fingerprint(matches)
+    lake = IcebergLake(
         LakeSettings(catalog_uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}/warehouse")
     )
+    steps.begin("data")
+    report = ingest(lake, matches, utc_now(), steps.detail)
+    if report.failed:
+        raise InvalidError(f"{report.failed[0].source}: {report.failed[0].error}", "--data")
+    return lake, truth
+
+
+def _from_lake(settings: Settings) -> tuple[Lake, Path | None]:
+    """The cluster's lake, and the truth of the season that `riftline up` wrote if the lake holds nothing else."""
+    lake = IcebergLake(settings.lake)
+    sources = set(lake.read(MATCH_ROWS, columns=("source",))["source"].to_pylist())
+    simulated = bool(sources) and all(is_simulated(source) for source in sources)
+    return lake, truth_beside(str(settings.home / "season"))[1] if simulated else None
+
+
+def truth_beside(data: str) -> tuple[str, Path | None]:
+    """Where the match files of a location lie, and the file of true distributions if they are a simulated season's.
+
+    A season is a folder that holds `matches/` and `truth/truth.parquet`; ``data`` names it or its `matches/`.
+    """
+    folder = Path(data).absolute()
+    season = folder.parent if folder.name == "matches" else folder
+    matches, truth = season / "matches", season / "truth" / "truth.parquet"
+    return (str(matches), truth) if matches.is_dir() and truth.is_file() else (data, None)
 
 
 def _fingerprint(data: str) -> str:
@@ -71,7 +108,13 @@ def _fingerprint(data: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_predictions(report: Evaluation, path: Path) -> None:
-    """Every scored distribution as Parquet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(report.predictions, path)
+def write_report(report: Evaluation, scores: Path | None, predictions: Path | None, plots: Path | None) -> None:
+    """The scores as JSON, every distribution as Parquet, the pictures into a folder; each where one is given."""
+    if scores:
+        scores.write_bytes(orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2))
+    if predictions:
+        pq.write_table(report.predictions, predictions)
+    if plots:
+        from training.evaluation.plots import draw_plots  # noqa: PLC0415 — a plotting library is a second to load
+
+        draw_plots(report.scores, plots)

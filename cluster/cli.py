@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from cluster import environment
 from cluster.exit_codes import IN_PART, NOT_READY, errors_as_exit_codes
+from cluster.models import app as models_app
 from cluster.operations.commands import app as stores_app
 from cluster.show import NO, ProgressSteps, errors, people, print_json, print_table
 from stores.errors import InvalidError
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(stores_app, name="stores")
+app.add_typer(models_app, name="models")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Data = Annotated[
     str | None,
@@ -154,10 +156,18 @@ def _show_ingest(report: IngestReport) -> None:
         errors.print(f"[bold red]failed:[/] {escape(file.source)}: {escape(file.error)}", highlight=False)
 
 
-@app.command(epilog="Examples: riftline train · riftline train --json")
-def train(json: Json = False) -> None:
+@app.command(epilog="Examples: riftline train · riftline train --json · riftline train --tune 30 --budget 60")
+def train(
+    tune: Annotated[int, typer.Option(min=0, metavar="N", help="Try N hyperparameters first, the default's too.")] = 0,
+    budget: Annotated[
+        float | None, typer.Option(min=0.1, metavar="MINUTES", help="Try no longer than this; again, it goes on.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Train on the newest features and release the model. The running service picks it up by itself."""
     with errors_as_exit_codes(), ProgressSteps(quiet=json) as steps:
+        if budget is not None and not tune:
+            raise InvalidError("a budget is for trying hyperparameters; say how many with --tune", "budget")
         settings = _settings()
         from cluster.connection import connected  # noqa: PLC0415
         from cluster.database import start_database  # noqa: PLC0415
@@ -166,18 +176,22 @@ def train(json: Json = False) -> None:
 
         with connected(settings):
             steps.begin("model")
-            record = retrain(settings, start_database(settings), utc_now(), steps.detail)
-    if json:
-        print_json({"model_version": record.model_version, "metrics": dict(record.training_metrics)})
-    else:
-        people.print(f"Released {record.model_name} {record.model_version}.")
+            budget_s = None if budget is None else budget * 60.0
+            done = retrain(settings, start_database(settings), utc_now(), steps.detail, tune=tune, budget_s=budget_s)
+    from cluster.model_tables import show_release  # noqa: PLC0415
+
+    show_release(done, json=json)
+    if not done.released:
+        raise typer.Exit(NOT_READY)
 
 
 @app.command(
-    epilog="Example: riftline evaluate --data lol/ --from 2026-04-01 --to 2026-06-01 --json scores.json "
-    "--predictions predictions.parquet"
+    epilog="Examples: riftline evaluate --data lol/ --from 2026-04-01 --to 2026-06-01 --peers --json scores.json "
+    "--plots pictures/ --predictions predictions.parquet · "
+    "riftline evaluate --data .riftline/season --from 2026-04-01 --to 2026-06-01 · "
+    "riftline evaluate --from 2026-01-01 --to 2026-04-01 --ablate"
 )
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 — one argument per option
     since: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day that is scored.")],
     until: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="First day after those scored.")],
     data: Data = None,
@@ -185,33 +199,39 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write the scores as JSON; - for standard output.")
     ] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write every distribution as Parquet.")] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="Fit NGBoost and XGBoostLSS too (see `make peers`).")] = False,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw the report as SVG and PNG.")] = None,
+    ablate: Annotated[
+        bool,
+        typer.Option("--ablate", help="Leave out each member and feature family in turn: fits 15 models, minutes."),
+    ] = False,
 ) -> None:
-    """Train on what lies before --from and score [--from, --to), beside two baselines on the same rows."""
+    """Train on what lies before --from and score [--from, --to), beside baselines and peers on the same rows.
+
+    A simulated season is scored beside its true distributions too, the oracle: `truth/truth.parquet` beside `matches/`.
+    """
     to_stdout = str(json) == "-"
     with errors_as_exit_codes(), ProgressSteps(quiet=to_stdout) as steps:
         settings = _settings()
-        for path in (None if to_stdout else json, predictions):
+        for path in (None if to_stdout else json, predictions, plots):
             if path and not path.absolute().parent.is_dir():
                 raise InvalidError(f"the folder of {path} does not exist; make it first")
-        from cluster.backtest import back_test, write_predictions  # noqa: PLC0415
+        from cluster.backtest import back_test, write_report  # noqa: PLC0415
 
-        report = back_test(settings, data, since.date(), until.date(), steps)
-        if predictions:
-            write_predictions(report, predictions)
-    document = report.to_json()
+        report = back_test(settings, data, since.date(), until.date(), steps, peers=peers, ablate=ablate)
+        write_report(report, None if to_stdout else json, predictions, plots)
     if to_stdout:
-        print_json(document)
+        print_json(report.to_json())
         return
-    header = ("prop", "maps", "method", "rows", "log score", "CRPS", "cal. error", "acc. own line", "acc. curve")
-    print_table(f"{since:%Y-%m-%d} to {until:%Y-%m-%d}", header, [tuple(asdict(s).values()) for s in report.scores])
-    if json:
-        import orjson  # noqa: PLC0415
+    from cluster.evaluation_tables import show_ablation, show_scores  # noqa: PLC0415
 
-        json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    show_scores(f"{since:%Y-%m-%d} to {until:%Y-%m-%d}", report.scores)
+    show_ablation(report.ablation)
 
 
 @app.command(
-    epilog="Examples: riftline predict · riftline predict Faker --prop kills --line 3.5 --maps 1-2 --opponent Gen.G"
+    epilog="Examples: riftline predict · riftline predict Faker --prop kills --line 3.5 --maps 1-2 --opponent Gen.G · "
+    "riftline predict Faker --maps 1 --champion Azir --best-of 3"
 )
 def predict(  # noqa: PLR0913, PLR0917 — one argument per option
     players: Annotated[
@@ -223,6 +243,8 @@ def predict(  # noqa: PLR0913, PLR0917 — one argument per option
     opponent: Annotated[str | None, typer.Option(help="The other team.")] = None,
     tournament: Annotated[str | None, typer.Option(help="Short name of the tournament.")] = None,
     strict: Annotated[bool, typer.Option(help="Refuse rather than fall back.")] = False,
+    champion: Annotated[list[str] | None, typer.Option(help="What a player plays; one per player, in order.")] = None,
+    best_of: Annotated[int | None, typer.Option(metavar="1|3|5", help="Format of the series.")] = None,
     json: Json = False,
 ) -> None:
     """Ask the running service one question and show its answer and the curve."""
@@ -230,7 +252,10 @@ def predict(  # noqa: PLR0913, PLR0917 — one argument per option
 
     with errors_as_exit_codes():
         settings = Settings.from_env(os.environ)
-        question = Question(tuple(players or ()), prop, line, parse_maps(maps), opponent, tournament, strict)
+        draft = tuple(champion or ())
+        question = Question(
+            tuple(players or ()), prop, line, parse_maps(maps), opponent, tournament, strict, draft, best_of
+        )
         asked, answer, curve = ask(settings, question)
     if json:
         print_json({"request": asked, "answer": answer, "curve": curve})

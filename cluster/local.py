@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from cluster import head
 from cluster.connection import connected
-from cluster.database import released_model, start_database
+from cluster.database import newest_model, released_model, start_database
 from pipelines.ingest import ingest, refresh
 from pipelines.season import write_season
 from stores.clock import utc_now
+from stores.features.schema import FEATURE_VERSION
 from stores.features.tables import ALL_TABLES, PLAYER_SNAPSHOTS
 from stores.lake.catalog import IcebergLake
 from stores.lake.tables import MATCH_ROWS
@@ -60,7 +61,9 @@ def up(settings: Settings, data: str | None, steps: Steps) -> IngestReport | Non
         report = bring_in(settings, lake, data, steps)
         if needs_model(lake, database_url):
             steps.begin("model")
-            retrain(settings, database_url, utc_now(), steps.detail)
+            done = retrain(settings, database_url, utc_now(), steps.detail)
+            if not done.released:
+                steps.detail(f"the gates keep {done.record.model_version} back; see `riftline models list`")
         steps.begin("service")
         if early:
             early.result()
@@ -92,6 +95,9 @@ def simulated_season(settings: Settings) -> Path:
 
 
 def needs_model(lake: Lake, database_url: str) -> bool:
-    """Whether no released model was trained on the newest features."""
-    record = released_model(database_url)
-    return record is None or record.lake_snapshot_id != lake.snapshot_id(PLAYER_SNAPSHOTS)
+    """Whether no released model can answer, or none was trained on the newest features."""
+    champion = released_model(database_url)
+    if champion is None or champion.feature_version != FEATURE_VERSION:
+        return True
+    newest = newest_model(database_url)
+    return newest is None or newest.lake_snapshot_id != lake.snapshot_id(PLAYER_SNAPSHOTS)

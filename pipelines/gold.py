@@ -14,6 +14,8 @@ from stores.errors import NotFoundError
 from stores.features.schema import FEATURE_VERSION
 from stores.features.tables import (
     AS_OF,
+    CHAMPION_SNAPSHOTS,
+    CHAMPIONS_SNAPSHOT,
     FEATURES,
     PLAYER_SNAPSHOTS,
     SILVER_SNAPSHOT,
@@ -51,10 +53,12 @@ def refresh_gold(lake: Lake) -> GoldReport:
     made = {SILVER_SNAPSHOT: str(silver_snapshot), FEATURES: FEATURE_VERSION}
     teams = overwrite(lake, TEAM_SNAPSHOTS, snapshots.teams, made)
     tournaments = overwrite(lake, TOURNAMENT_SNAPSHOTS, snapshots.tournaments, made)
+    champions = overwrite(lake, CHAMPION_SNAPSHOTS, snapshots.champions, made)
     properties = {
         **made,
         TEAMS_SNAPSHOT: str(teams),
         TOURNAMENTS_SNAPSHOT: str(tournaments),
+        CHAMPIONS_SNAPSHOT: str(champions),
         AS_OF: pc.max(snapshots.players["as_of"]).as_py().isoformat(),
     }
     newest = overwrite(lake, PLAYER_SNAPSHOTS, snapshots.players, properties)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from stores.features.belief import DAY_US
 from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
 from stores.features.history import FeatureHistory
-from stores.features.players import DAY_US
 from stores.features.schema import (
+    CHAMPION_FEATURES,
     CONTEXT_FEATURES,
     FEATURE_VERSION,
     PLAYER_FEATURES,
@@ -23,7 +24,7 @@ from stores.features.schema import (
     POSITIONS,
     TEAM_FEATURES,
 )
-from stores.features.tables import PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
+from stores.features.tables import CHAMPION_SNAPSHOTS, PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
 from stores.lake.tables import STAMP
 
 if TYPE_CHECKING:
@@ -60,16 +61,20 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """The rows of the three gold tables, in their schemas."""
+    """The rows of the gold tables, in their schemas."""
 
     players: pa.Table
     teams: pa.Table
     tournaments: pa.Table
+    champions: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """Who meets in a series: players with role, teams, the league and its patch, as announced before it starts."""
+    """Who meets in a series: players with role, teams, the league and its patch, as announced before it starts.
+
+    ``picks`` are the champions of all its maps with their roles: they say which rows are needed, not what is in them.
+    """
 
     series_id: str
     starts_us: int
@@ -77,6 +82,7 @@ class _Series:
     patch: str
     players: tuple[tuple[str, int], ...]
     teams: tuple[str, ...]
+    picks: tuple[tuple[str, int], ...]
 
 
 class _Rows:
@@ -135,7 +141,7 @@ def take_snapshots(silver: pa.Table) -> Snapshots:
         writer.history.observe(game)
         game = next(waiting, None)
     writer.write_newest(games[-1].ended_us if games else 0)
-    return Snapshots(writer.players.to_arrow(), writer.teams.to_arrow(), writer.tournaments.to_arrow())
+    return writer.snapshots()
 
 
 def _in_order(silver: pa.Table) -> list[dict[str, object]]:
@@ -153,8 +159,14 @@ class _SnapshotWriter:
         self.players = _Rows(PLAYER_SNAPSHOTS, PLAYER_FEATURES)
         self.teams = _Rows(TEAM_SNAPSHOTS, TEAM_FEATURES)
         self.tournaments = _Rows(TOURNAMENT_SNAPSHOTS, CONTEXT_FEATURES)
+        self.champions = _Rows(CHAMPION_SNAPSHOTS, CHAMPION_FEATURES)
         self._player_names = {str(row["player_id"]): str(row["player_name"]) for row in rows}
         self._team_names = {str(row["team_id"]): str(row["team"]) for row in rows if row["team_id"] is not None}
+
+    def snapshots(self) -> Snapshots:
+        """All that was written."""
+        tables = (self.players, self.teams, self.tournaments, self.champions)
+        return Snapshots(*(table.to_arrow() for table in tables))
 
     def write_series(self, one: _Series) -> None:
         """The snapshot of all that take part, as of the start of their series."""
@@ -163,6 +175,8 @@ class _SnapshotWriter:
         for team_id in one.teams:
             self._write_team(team_id, one.league, one.series_id, one.starts_us)
         self._write_tournament(one.league, one.patch, one.series_id, one.starts_us)
+        for champion, position in one.picks:
+            self._write_champion(champion, position, one.series_id, one.starts_us)
 
     def write_newest(self, now_us: int) -> None:
         """The snapshot of everyone, from which answers are served."""
@@ -173,6 +187,8 @@ class _SnapshotWriter:
             self._write_player(player_id, player.position, player.last_league, None, now_us)
         for league, record in sorted(history.leagues.items()):
             self._write_tournament(league, record.last_patch, None, now_us)
+        for champion, position in sorted(history.champions.known):
+            self._write_champion(champion, position, None, now_us)
 
     def _write_player(self, player_id: str, position: int, league: str, series_id: str | None, now_us: int) -> None:
         known = self.history.players.get(player_id)
@@ -194,7 +210,7 @@ class _SnapshotWriter:
         )
 
     def _write_team(self, team_id: str, league: str, series_id: str | None, now_us: int) -> None:
-        vector = self.history.team(team_id, league)
+        vector = self.history.team(team_id, league, now_us)
         self.teams.add(
             series_id, now_us, vector, team_id=team_id, team_name=self._team_names[team_id], tournament=league
         )
@@ -202,6 +218,10 @@ class _SnapshotWriter:
     def _write_tournament(self, league: str, patch: str, series_id: str | None, now_us: int) -> None:
         vector = self.history.context(league, patch)
         self.tournaments.add(series_id, now_us, vector, tournament=league, patch_version=patch or None)
+
+    def _write_champion(self, champion: str, position: int, series_id: str | None, now_us: int) -> None:
+        vector = np.array(self.history.champions.snapshot(champion, position))
+        self.champions.add(series_id, now_us, vector, champion=champion, position=str(POSITIONS[position]))
 
 
 def _games(rows: Iterable[Mapping[str, object]]) -> Iterator[PlayedGame]:
@@ -276,4 +296,9 @@ def _series(rows: Iterable[Mapping[str, object]]) -> Iterator[_Series]:
             patch=_text(first["patch_version"]),
             players=tuple(sorted(players.items())),
             teams=tuple(sorted({str(row["team_id"]) for row in members if row["team_id"] is not None})),
+            picks=tuple(
+                sorted(
+                    {(str(row["champion"]), POSITION_INDEX[str(row["position"])]) for row in members if row["champion"]}
+                )
+            ),
         )

@@ -49,6 +49,7 @@ _CURVE_FIELDS = {  # the question's fields, as the curve's parameters are called
     "map_range.1": "map_last",
     "player_names.0": "player_id",
     "player_names": "player_id",
+    "champions.0": "champion",
 }
 _DESCRIPTION = """Calibrated probabilities for player props of professional League of Legends.
 
@@ -165,6 +166,8 @@ async def predict_curve(  # noqa: PLR0913, PLR0917  # the query's parameters
     opponent: Annotated[wire.Name | None, Query()] = None,
     tournament: Annotated[wire.Name | None, Query()] = None,
     team: Annotated[wire.Name | None, Query()] = None,
+    champion: Annotated[wire.Name | None, Query(description="What the player plays. Left out, it is unknown.")] = None,
+    best_of: Annotated[int | None, Query(description="Format of the series: 1, 3 or 5. Left out, unknown.")] = None,
     prop_values: Annotated[
         list[float] | None, Query(max_length=MAX_CURVE_LINES, description="Lines to read; by default all that matter.")
     ] = None,
@@ -181,6 +184,8 @@ async def predict_curve(  # noqa: PLR0913, PLR0917  # the query's parameters
             opponent=opponent,
             tournament=tournament,
             team=team,
+            champions=() if champion is None else (champion,),
+            best_of=best_of,
         )
         return _service(request).curve(question, lines)
 

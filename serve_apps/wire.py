@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator
@@ -38,13 +38,15 @@ EXAMPLE: JsonDict = {
     "map_range": [1, 2],
     "opponent": "Gen.G",
     "tournament": "LCK",
+    "best_of": 3,
 }
+WITH_DRAFT: JsonDict = {**EXAMPLE, "map_range": [1, 1], "champions": ["Azir"]}
 
 
 class PredictionRequest(BaseModel):
     """One question. Only the first four fields are required; what is missing is inferred and reported."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [EXAMPLE, WITH_DRAFT]})
 
     player_names: Annotated[list[Name], Field(min_length=1, max_length=MAX_PLAYERS)] = Field(
         description="One player or more; several mean their sum. Names or ids, case ignored."
@@ -62,6 +64,12 @@ class PredictionRequest(BaseModel):
         default_factory=list, description="One role per player: top, jng, mid, bot or sup."
     )
     strict_mode: bool = Field(default=False, description="Refuse rather than fall back when the evidence is thin.")
+    champions: Annotated[list[Name], Field(max_length=MAX_PLAYERS)] = Field(
+        default_factory=list, description="One champion per player, in their order. Left out, the draft is unknown."
+    )
+    best_of: Literal[1, 3, 5] | None = Field(
+        default=None, description="Format of the series, no shorter than map_range. Left out, it is unknown."
+    )
 
     def to_domain(self) -> PropRequest:
         """The domain's request. Raises InvalidError naming the field."""
@@ -76,6 +84,8 @@ class PredictionRequest(BaseModel):
             match_date=self.match_date,
             position_roles=tuple(self.position_roles),
             strict_mode=self.strict_mode,
+            champions=tuple(self.champions),
+            best_of=self.best_of,
         )
 
 

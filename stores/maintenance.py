@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from stores.domain.models import DeploymentStatus
 from stores.errors import NotFoundError
-from stores.features.tables import PLAYER_SNAPSHOTS, SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT
+from stores.features.tables import (
+    CHAMPIONS_SNAPSHOT,
+    PLAYER_SNAPSHOTS,
+    SILVER_SNAPSHOT,
+    TEAMS_SNAPSHOT,
+    TOURNAMENTS_SNAPSHOT,
+)
 from stores.lake.tables import Layer
 from stores.postgres.partitions import drop_expired, ensure_partitions
 from stores.postgres.prediction_metrics import PostgresPredictionMetrics
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 PURGED_AT_ONCE = 1000  # sessions of one transaction: their rows are locked for milliseconds
 SNAPSHOTS_KEPT, LAST_SNAPSHOTS = timedelta(days=30), 10
 ORPHANS_GRACE = timedelta(days=1)  # longer than any job that writes files before it commits them
-_NAMED_BY_PLAYERS = (SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT)
+_NAMED_BY_PLAYERS = (SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT, CHAMPIONS_SNAPSHOT)
 
 
 async def maintain_database(pool: Pool, now: datetime) -> list[str]:

@@ -35,16 +35,24 @@ def rolling_means(rows: TrainingSet, prop: PropType, fallback: NDArray[np.float6
     """The mean of the player's last games before the series began, of shape [n]; ``fallback`` where there are few."""
     means = fallback.copy()
     counts = rows.counts[prop]
+    games_before = known_games(rows)
     for of_player in _rows_by_player(rows):
         totals = np.concatenate([[0], np.cumsum(counts[of_player])])
-        # games of this player that lie before the start of each row's series (rows are in order of time)
-        before = np.searchsorted(rows.started_at[of_player], rows.series_started_at[of_player], side="left")
+        before = games_before[of_player]
         since = np.maximum(before - WINDOW_GAMES, 0)
         games = before - since
         enough = games >= LEAST_GAMES
         own = (totals[before] - totals[since]) / np.maximum(games, 1)
         means[of_player[enough]] = np.maximum(own[enough], LEAST_MEAN)
     return means
+
+
+def known_games(rows: TrainingSet) -> NDArray[np.int64]:
+    """How many games of the row's player lie before the start of its series, of shape [n]."""
+    games = np.zeros(len(rows), dtype=np.int64)
+    for of_player in _rows_by_player(rows):
+        games[of_player] = np.searchsorted(rows.started_at[of_player], rows.series_started_at[of_player], side="left")
+    return games
 
 
 def _rows_by_player(rows: TrainingSet) -> list[NDArray[np.int64]]:

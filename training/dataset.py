@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stores.domain.props import PropType
-from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, POSITION_INDEX, TEAM_FEATURES
+from stores.features.schema import CHAMPION_FEATURES, CONTEXT_FEATURES, PLAYER_FEATURES, POSITION_INDEX, TEAM_FEATURES
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -28,6 +28,8 @@ LABEL_COLUMNS = (
     "position",
     "team_id",
     "opponent_id",
+    "champion",
+    "won",
     "kills",
     "assists",
 )
@@ -39,6 +41,7 @@ class TrainingSet:
 
     features: NDArray[np.float32]
     counts: dict[PropType, NDArray[np.int64]]
+    won: NDArray[np.bool_]
     position: NDArray[np.int64]
     game_number: NDArray[np.int64]
     started_at: NDArray[np.datetime64]
@@ -48,6 +51,8 @@ class TrainingSet:
     player_id: NDArray[np.object_]
     player_name: NDArray[np.object_]
     tournament: NDArray[np.object_]
+    team_id: NDArray[np.object_]  # None where the source does not know it
+    draft: NDArray[np.float32]  # [n, CHAMPION_FEATURES] of the picked champion; NaN where the source does not know it
 
     def __len__(self) -> int:
         return len(self.position)
@@ -57,6 +62,7 @@ class TrainingSet:
         return TrainingSet(
             self.features[keep],
             {prop: counts[keep] for prop, counts in self.counts.items()},
+            self.won[keep],
             *(
                 getattr(self, name)[keep]
                 for name in (
@@ -69,12 +75,16 @@ class TrainingSet:
                     "player_id",
                     "player_name",
                     "tournament",
+                    "team_id",
+                    "draft",
                 )
             ),
         )
 
 
-def build_training_set(silver: pa.Table, players: pa.Table, teams: pa.Table, tournaments: pa.Table) -> TrainingSet:
+def build_training_set(
+    silver: pa.Table, players: pa.Table, teams: pa.Table, tournaments: pa.Table, champions: pa.Table
+) -> TrainingSet:
     """Join the labels of player_performance with the gold snapshots of their series.
 
     The newest snapshots (null series) are left out: they know more than any played series did.
@@ -97,6 +107,7 @@ def build_training_set(silver: pa.Table, players: pa.Table, teams: pa.Table, tou
     return TrainingSet(
         features=assemble(player_vectors[player_rows], own, opponent, context, position, game_number),
         counts={prop: column[str(prop)].astype(np.int64) for prop in PropType},
+        won=column["won"].astype(np.bool_),
         position=position,
         game_number=game_number,
         started_at=column["started_at"],
@@ -106,6 +117,8 @@ def build_training_set(silver: pa.Table, players: pa.Table, teams: pa.Table, tou
         player_id=column["player_id"],
         player_name=column["player_name"],
         tournament=column["tournament"],
+        team_id=column["team_id"],
+        draft=_draft(champions, zip(series, column["champion"], column["position"], strict=True)),
     )
 
 
@@ -126,4 +139,13 @@ def _team_vectors(
     known = rows >= 0
     found = context[:, LEAGUE_AVERAGE_TEAM].copy()
     found[known] = vectors[rows[known]]
+    return found
+
+
+def _draft(champions: pa.Table, picks: Iterable[tuple[object, ...]]) -> NDArray[np.float32]:
+    """Each pick's champion in its role; ``picks`` are series, champion and role."""
+    vectors, row_of = _snapshots(champions, ("series_id", "champion", "position"), CHAMPION_FEATURES)
+    rows = np.array([row_of[key] if key[1] else -1 for key in picks], dtype=np.int64)
+    found = np.full((len(rows), len(CHAMPION_FEATURES)), np.nan, dtype=np.float32)
+    found[rows >= 0] = vectors[rows[rows >= 0]]
     return found

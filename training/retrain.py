@@ -1,11 +1,12 @@
-"""Train on the lake, store the artefact, register it and release it: `python -m training.retrain`."""
+"""Train on the lake, store and register the version, release it if the gates agree: `python -m training.retrain`."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -15,6 +16,8 @@ from stores.domain.models import MODEL_NAME, ModelRecord
 from stores.errors import InvalidError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES
 from stores.features.tables import (
+    CHAMPION_SNAPSHOTS,
+    CHAMPIONS_SNAPSHOT,
     FEATURES,
     PLAYER_SNAPSHOTS,
     SILVER_SNAPSHOT,
@@ -33,6 +36,9 @@ from stores.settings import Settings
 from training.boosting import BoostingCluster, BoostingParams
 from training.dataset import LABEL_COLUMNS, TrainingSet, build_training_set
 from training.fitting import FittedModel, fit_model
+from training.holdout import HOLDOUT_FILE
+from training.release import Release, release
+from training.search import SearchPlan, search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,33 +67,54 @@ def read_training_set(lake: Lake, lake_snapshot_id: int | None = None) -> tuple[
         lake.read(PLAYER_SNAPSHOTS, snapshot_id=snapshot_id),
         lake.read(TEAM_SNAPSHOTS, snapshot_id=int(made_from[TEAMS_SNAPSHOT])),
         lake.read(TOURNAMENT_SNAPSHOTS, snapshot_id=int(made_from[TOURNAMENTS_SNAPSHOT])),
+        lake.read(CHAMPION_SNAPSHOTS, snapshot_id=int(made_from[CHAMPIONS_SNAPSHOT])),
     )
     return rows, snapshot_id
 
 
-def retrain(
-    settings: Settings, database_url: str, now: datetime, progress: Callable[[str], None] = lambda _: None
-) -> ModelRecord:
-    """Train on the newest features and release the result. Serving replicas pick it up by themselves.
+def retrain(  # noqa: PLR0913 — what, where, when, who is told, and how long to search
+    settings: Settings,
+    database_url: str,
+    now: datetime,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    tune: int = 0,
+    budget_s: float | None = None,
+) -> Release:
+    """Train on the newest features and release the result, if the gates agree. Serving replicas pick it up themselves.
 
+    ``tune`` hyperparameters are tried first, for at most ``budget_s`` seconds; a search that was cut goes on.
     An interruption at any step leaves the released model as it was; an artefact without a registry row is never read.
     """
     lake = IcebergLake(settings.lake)
     progress("reading features")
     rows, snapshot_id = read_training_set(lake)
-    params = BoostingParams()
+    params, searched = BoostingParams(), None
+    if tune:
+        searched = search(rows, SearchPlan(tune, budget_s), settings.home / "searches", progress)
+        params = searched.best
     fitted = fit_model(rows, params, BoostingCluster(), progress)
-    progress("registering and releasing")
-    version = f"{now:%Y%m%d.%H%M%S}"
+    progress("registering and judging")
     artifacts = WarehouseArtifacts(settings.lake.warehouse, settings.lake.s3)
-    stored = artifacts.save(version, fitted.ensemble.to_files())
-    _check_artifact(artifacts, stored.path, stored.checksum, fitted, rows)
-    record = ModelRecord(
+    hyperparameters = {**asdict(params), **({"search": searched.to_json()} if searched else {})}
+    record = _stored(artifacts, fitted, hyperparameters, snapshot_id, now)
+    _check_artifact(artifacts, record, fitted, rows)
+    return asyncio.run(_released(database_url, settings.postgres.pool_size, artifacts, record))
+
+
+def _stored(
+    artifacts: Artifacts, fitted: FittedModel, hyperparameters: dict[str, Any], snapshot_id: int, now: datetime
+) -> ModelRecord:
+    """The version's files are in the warehouse; the record names them."""
+    version = f"{now:%Y%m%d.%H%M%S}"
+    files = {**fitted.ensemble.to_files(), HOLDOUT_FILE: fitted.holdout.to_bytes()}
+    stored = artifacts.save(version, files)
+    return ModelRecord(
         model_name=MODEL_NAME,
         model_version=version,
         framework="xgboost",
-        algorithm="gradient-boosted count means, negative binomial, calibrated cdf",
-        hyperparameters=asdict(params),
+        algorithm="negative binomial given the result of each map, means stacked from members, calibrated cdf",
+        hyperparameters=hyperparameters,
         feature_schema={"features": list(MODEL_FEATURES)},
         feature_version=FEATURE_VERSION,
         training_metrics=fitted.metrics,
@@ -98,39 +125,52 @@ def retrain(
         trained_at=now,
         model_type="ensemble",
     )
-    return asyncio.run(_release(database_url, settings.postgres.pool_size, record))
 
 
-def _check_artifact(artifacts: Artifacts, path: str, checksum: str, fitted: FittedModel, rows: TrainingSet) -> None:
+def _check_artifact(artifacts: Artifacts, record: ModelRecord, fitted: FittedModel, rows: TrainingSet) -> None:
     """What serving will load must say what training saw, to the bit."""
-    loaded = PropEnsemble.from_files(artifacts.load(path, checksum))
-    newest = rows.features[-100:]
+    loaded = PropEnsemble.from_files(artifacts.load(record.model_artifact_path, record.checksum))
+    newest, draft = rows.features[-100:], rows.draft[-100:]
     if loaded.parameters != fitted.ensemble.parameters:
         raise InvalidError("the stored model has other parameters than the trained one; it is not released")
     for prop in loaded.parameters.props:
-        if (loaded.means(prop, newest) != fitted.ensemble.means(prop, newest)).any():
+        stored, trained = (one.map_means(prop, newest, draft) for one in (loaded, fitted.ensemble))
+        if (stored.counts != trained.counts).any() or (stored.win != trained.win).any():
             raise InvalidError(f"the stored model answers {prop} otherwise than the trained one; it is not released")
 
 
-async def _release(database_url: str, pool_size: int, record: ModelRecord) -> ModelRecord:
+async def _released(database_url: str, pool_size: int, artifacts: Artifacts, record: ModelRecord) -> Release:
     pool = await open_pool(database_url, pool_size)
     try:
         registry = PostgresModelRegistry(pool)
-        await registry.register(record)
-        return await registry.promote(record.model_name, record.model_version)
+        return await release(registry, artifacts, await registry.register(record))
     finally:
         await pool.close()
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.retrain", description=__doc__)
+    parser.add_argument("--tune", type=int, default=0, metavar="N", help="try N hyperparameters first")
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="end the search after so long")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Entry point of the cluster job; expects a running cluster and its stores."""
+    asked = _arguments()
     settings = Settings.from_env(os.environ)
     database_url = settings.postgres.url or embedded.running_url(settings.postgres.data_dir)
     if not database_url:
         raise SystemExit("PostgreSQL is not running; start it with `riftline up` or set RIFTLINE_DATABASE_URL")
     ray.init(address="auto", namespace="riftline")
-    record = retrain(settings, database_url, utc_now(), lambda step: print(step, flush=True))  # noqa: T201
-    print(f"released {record.model_name} {record.model_version}")  # noqa: T201
+    told = lambda step: print(step, flush=True)  # noqa: T201, E731
+    budget_s = None if asked.budget is None else asked.budget * 60.0
+    done = retrain(settings, database_url, utc_now(), told, tune=asked.tune, budget_s=budget_s)
+    for failure in done.report.failures:
+        print(f"gate: {failure}")  # noqa: T201
+    if not done.released:
+        raise SystemExit(f"{done.record.model_name} {done.record.model_version} is registered and not released")
+    print(f"released {done.record.model_name} {done.record.model_version}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -49,10 +49,30 @@ def over_probabilities(pmf: NDArray[np.float64], lines: NDArray[np.float64]) -> 
 
 def calibration_error(probability: NDArray[np.float64], happened: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error in [0, 1]: |mean probability - share that happened|, over bins of equal rows."""
-    order = np.argsort(probability, kind="stable")
-    gaps = [
-        abs(float(probability[part].mean() - happened[part].mean())) * len(part)
-        for part in np.array_split(order, bins)
-        if len(part)
-    ]
-    return sum(gaps) / max(len(order), 1)
+    gaps = np.bincount(calibration_bins(probability, bins), weights=probability - happened, minlength=bins)
+    return float(np.abs(gaps).sum()) / max(len(probability), 1)
+
+
+def calibration_bins(probability: NDArray[np.float64], bins: int = 10) -> NDArray[np.int64]:
+    """The bin of each probability, of shape [n]: as many rows in each, from the smallest probabilities up."""
+    bin_of = np.empty(len(probability), dtype=np.int64)
+    for index, part in enumerate(np.array_split(np.argsort(probability, kind="stable"), bins)):
+        bin_of[part] = index
+    return bin_of
+
+
+def central_intervals(
+    pmf: NDArray[np.float64], level: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Least and greatest count of the central interval of at least this level, and the mass it holds; each [n].
+
+    Counts are discrete, so an interval between the quantiles of both tails holds more than the level asks for.
+    """
+    cdf = np.cumsum(pmf, axis=1)
+    tail = (1.0 - level) / 2
+    reached = cdf + 1e-12  # a quantile that is met but for a rounding is met, as in CountDistribution.quantile
+    reached[:, -1] = 1.0
+    least, greatest = (reached >= tail).argmax(axis=1), (reached >= 1.0 - tail).argmax(axis=1)
+    rows = np.arange(len(pmf))
+    below = np.where(least > 0, cdf[rows, least - 1], 0.0)
+    return least, greatest, cdf[rows, greatest] - below

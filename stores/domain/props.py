@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAX_MAP = 5  # the longest series of professional play is a best of five
 MAX_LINE = 200.0  # five players over five maps stay far below
 MAX_PLAYERS = 10  # both teams of one game
+FORMATS = (1, 3, 5)  # the most maps that a series can have
 
 
 class PropType(StrEnum):
@@ -95,6 +96,9 @@ class MapRange:
 class PropRequest:
     """One question, already valid in shape: whether the summed count of these players is over or under a line.
 
+    ``champions`` are those that the players play, in their order; without them the draft is unknown. ``best_of`` is the
+    format of the series, unknown if None.
+
     Raises InvalidError naming the field when a value is out of its range.
     """
 
@@ -108,6 +112,8 @@ class PropRequest:
     match_date: date | None = None
     position_roles: tuple[Position, ...] = field(default=())
     strict_mode: bool = False
+    champions: tuple[str, ...] = ()
+    best_of: int | None = None
 
     def __post_init__(self) -> None:
         self._check_players()
@@ -121,6 +127,8 @@ class PropRequest:
                 "give one per player or leave it out",
                 "position_roles",
             )
+        self._check_draft()
+        self._check_format()
 
     def _check_players(self) -> None:
         if not self.player_names:
@@ -136,3 +144,31 @@ class PropRequest:
             if name.casefold().strip() in seen:
                 raise InvalidError(f"{name!r} is named twice", f"player_names.{index}")
             seen.add(name.casefold().strip())
+
+    def _check_draft(self) -> None:
+        if self.champions and len(self.champions) != len(self.player_names):
+            raise InvalidError(
+                f"champions has {len(self.champions)} entries for {len(self.player_names)} players; "
+                "give one per player or leave it out",
+                "champions",
+            )
+        seen: set[str] = set()
+        for index, name in enumerate(self.champions):
+            if not name.strip():
+                raise InvalidError(
+                    "a champion's name is blank; leave champions out if any is unknown", f"champions.{index}"
+                )
+            if name.casefold().strip() in seen:
+                raise InvalidError(f"{name!r} is picked twice; a game has each champion once", f"champions.{index}")
+            seen.add(name.casefold().strip())
+
+    def _check_format(self) -> None:
+        if self.best_of is None:
+            return
+        if self.best_of not in FORMATS:
+            raise InvalidError(f"best_of {self.best_of} is no format of a series; give 1, 3 or 5", "best_of")
+        if self.map_range.last > self.best_of:
+            raise InvalidError(
+                f"a best of {self.best_of} has no map {self.map_range.last}; end map_range earlier or raise best_of",
+                "best_of",
+            )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stores.features.belief import DAY_US
 from stores.features.decay import DecayedMeans
 from stores.features.schema import PLAYER_HALF_LIVES, PLAYER_STATS
 
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
     from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
 
-DAY_US = 86_400_000_000
 WINDOW_DAYS = 30
 MAX_REST_DAYS = 30.0  # a longer pause is an off-season, whatever its length
 FORM_GAMES = 5
 STRENGTHS = (1.5, 3.0, 6.0)  # games that the pull of each horizon weighs; chosen on 2025, before the validation
 NAN = float("nan")
+RESULT_DECAY = 0.97  # per game, of the counts by result
+RESULT_PULL = 12.0  # games of the role's average player that won, or lost
+# what winners and losers have beside the average of both; top-league games 2016 to 2024
+_KILLS_BY_RESULT = (1.37, 0.63)
+_ASSISTS_BY_RESULT = (1.40, 0.60)
 
 
 def player_stats(game: PlayedGame, team: PlayedTeam, opponent_kills: int, player: PlayedBy) -> NDArray[np.float64]:
@@ -52,6 +57,7 @@ class PlayerHistory:
     __slots__ = (
         "_means",
         "_recent",
+        "_results",
         "_window",
         "champions",
         "games",
@@ -66,6 +72,7 @@ class PlayerHistory:
         self._means = DecayedMeans(PLAYER_HALF_LIVES, len(PLAYER_STATS))
         self._window: deque[tuple[int, int, int, int]] = deque()
         self._recent: deque[tuple[int, int]] = deque(maxlen=20)
+        self._results = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]  # lost, won: games, kills, assists
         self.champions: deque[str] = deque(maxlen=20)
         self.leagues: set[str] = set()
         self.games = 0
@@ -79,6 +86,12 @@ class PlayerHistory:
         self._means.observe(stats)
         self._window.append((game.ended_us, player.kills, player.assists, player.deaths))
         self._recent.append((player.kills, player.assists))
+        for counts in self._results:
+            counts[:] = [RESULT_DECAY * count for count in counts]
+        of_result = self._results[team.won]
+        of_result[0] += 1.0
+        of_result[1] += player.kills
+        of_result[2] += player.assists
         self.champions.append(player.champion)
         self.last_league = game.league
         self.leagues.add(game.league)
@@ -94,9 +107,21 @@ class PlayerHistory:
         return min(1.0, float(weights.mean() / weights.max())) if self.games else 0.0  # a rounded mean may exceed it
 
     def snapshot(self, now_us: int, prior: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The features of PLAYER_FEATURES as of a moment; ``prior`` are the means of role and league."""
+        """The features of own games as of a moment; ``prior`` are the means of role and league.
+
+        Those of PLAYER_FEATURES up to RESULT_STATS.
+        """
         means = self._means.shrunk(prior, STRENGTHS)
-        return np.concatenate([means.ravel(), self._window_features(now_us, means)])
+        return np.concatenate([means.ravel(), self._window_features(now_us, means), self._by_result(prior)])
+
+    def _by_result(self, prior: NDArray[np.float64]) -> list[float]:
+        """RESULT_STATS: kills, then assists, when won and when lost, drawn to the role's."""
+        values = []
+        for at, factors in ((1, _KILLS_BY_RESULT), (2, _ASSISTS_BY_RESULT)):
+            for counts, factor in zip(reversed(self._results), factors, strict=True):
+                usual = float(prior[at - 1]) * factor
+                values.append((counts[at] + RESULT_PULL * usual) / (counts[0] + RESULT_PULL))
+        return values
 
     def _window_features(self, now_us: int, means: NDArray[np.float64]) -> NDArray[np.float64]:
         while self._window and self._window[0][0] < now_us - WINDOW_DAYS * DAY_US:

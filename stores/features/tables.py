@@ -1,4 +1,4 @@
-"""The gold tables: snapshots of players, teams and tournaments as of the start of a series, and as of now.
+"""The gold tables: snapshots of players, teams, tournaments and champions as of the start of a series, and of now.
 
 A row whose ``series_id`` is null is the newest snapshot, from which answers are served. The seeds give the averages as
 DECIMAL; they are doubles here, because training and serving must see the same bits.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, TEAM_FEATURES
+from stores.features.schema import CHAMPION_FEATURES, CONTEXT_FEATURES, PLAYER_FEATURES, TEAM_FEATURES
 from stores.lake.tables import (
     MATCH_RESULTS,
     MATCH_ROWS,
@@ -84,6 +84,22 @@ TOURNAMENT_SNAPSHOTS = LakeTable(
     target_file_bytes=134217728,
 )
 
+CHAMPION_SNAPSHOTS = LakeTable(
+    Layer.GOLD,
+    "champion_statistics",
+    pa.schema(
+        [
+            ("champion", pa.string()),
+            ("position", pa.string()),
+            *_AS_OF,
+            *_doubles(CHAMPION_FEATURES),
+            *_LINEAGE,
+        ]
+    ),
+    partitions=(("feature_date", PartitionBy.MONTH),),
+    target_file_bytes=134217728,
+)
+
 ALL_TABLES = (
     MATCH_ROWS,
     MATCH_RESULTS,
@@ -92,12 +108,14 @@ ALL_TABLES = (
     PLAYER_SNAPSHOTS,
     TEAM_SNAPSHOTS,
     TOURNAMENT_SNAPSHOTS,
+    CHAMPION_SNAPSHOTS,
 )
 
-# Properties of a commit to player_features. It is committed last and names the snapshots of the other two tables, so
+# Properties of a commit to player_features. It is committed last and names the snapshots of the other tables, so
 # that one snapshot id fixes every feature.
 SILVER_SNAPSHOT = "riftline.player-performance-snapshot"
 TEAMS_SNAPSHOT = "riftline.team-statistics-snapshot"
 TOURNAMENTS_SNAPSHOT = "riftline.tournament-summaries-snapshot"
+CHAMPIONS_SNAPSHOT = "riftline.champion-statistics-snapshot"
 FEATURES = "riftline.feature-version"
 AS_OF = "riftline.as-of"

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stores.features.decay import DecayedMeans
-from stores.features.schema import PLAYER_STATS, POSITIONS, ROLE_STATS, TEAM_HALF_LIVES, TEAM_STATS
+from stores.features.schema import (
+    LINEUP_FACTORS,
+    PLAYER_STATS,
+    POSITIONS,
+    RATINGS,
+    ROLE_STATS,
+    TEAM_HALF_LIVES,
+    TEAM_STATS,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from stores.features.games import PlayedGame, PlayedTeam
+    from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
 
 START_ELO = 1500.0
 ELO_STEP = 28.0  # points for a sure loss that is won; near 24 to 32 the log loss of results on 2025 hardly moves
@@ -23,6 +33,8 @@ ROLE_PULL = 20.0
 
 # Averages of top-league games 2016 to 2024, needed until the first games of a league are known.
 _FIRST_TEAM = np.array([13.0, 13.0, 0.5, 32.0, 2.6, 2.7, 3.2, 4.0, 0.6, 5.4, 7.3, 6.2, 6.1, 9.6])
+_AVERAGE_STATE = (1.0, 0.01, 1.0, 0.01, 1.0)  # TEAM_STATE of a team of which nothing is known
+_FIRST_RATINGS = np.array([START_ELO, 0.0, 0.6, 0.0])
 _FIRST_ROLE = np.array(
     [
         [2.6, 5.4, 2.7, 0.20, 0.41, 0.61, 13.0, 13.0, 32.0, 0.5, 0.23, 1.0],
@@ -43,25 +55,27 @@ def team_stats(game: PlayedGame, own: PlayedTeam, other: PlayedTeam) -> NDArray[
 
 
 class TeamHistory:
-    """Decayed means and Elo rating of one team."""
+    """Decayed means, Elo rating and last line-up of one team."""
 
-    __slots__ = ("_means", "elo", "games", "league")
+    __slots__ = ("_means", "elo", "games", "league", "lineup")
 
     def __init__(self) -> None:
         self._means = DecayedMeans(TEAM_HALF_LIVES, len(TEAM_STATS))
         self.elo = START_ELO
         self.games = 0
         self.league = ""
+        self.lineup: dict[int, str] = {}  # player ids by position, of the last game
 
-    def observe(self, stats: NDArray[np.float64], league: str) -> None:
+    def observe(self, stats: NDArray[np.float64], league: str, players: Sequence[PlayedBy]) -> None:
         """Take in one game of this team."""
+        self.lineup = {player.position: player.player_id for player in players}
         self._means.observe(stats)
         self.games += 1
         self.league = league
 
-    def snapshot(self, prior: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The features of TEAM_FEATURES; ``prior`` is the league's average team, of shape [TEAM_STATS]."""
-        return np.concatenate([self._means.shrunk(prior, STRENGTHS).ravel(), [self.elo, self.games]])
+    def means(self, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The decayed means of TEAM_FEATURES; ``prior`` is the league's average team, of shape [TEAM_STATS]."""
+        return np.asarray(self._means.shrunk(prior, STRENGTHS).ravel())
 
 
 def elo_gain(own: float, other: float, *, won: bool) -> float:
@@ -73,12 +87,12 @@ def elo_gain(own: float, other: float, *, won: bool) -> float:
 class LeagueHistory:
     """The average team and the average player of each role in one league."""
 
-    __slots__ = ("_elo", "_roles", "_teams", "games", "last_patch")
+    __slots__ = ("_ratings", "_roles", "_teams", "games", "last_patch")
 
     def __init__(self) -> None:
         self._teams = DecayedMeans((LEAGUE_GAMES * 2,), len(TEAM_STATS))
         self._roles = [DecayedMeans((LEAGUE_GAMES * 2,), len(PLAYER_STATS)) for _ in POSITIONS]
-        self._elo = DecayedMeans((LEAGUE_GAMES * 2,), 1)
+        self._ratings = DecayedMeans((LEAGUE_GAMES * 2,), len(RATINGS))
         self.games = 0
         self.last_patch = ""
 
@@ -87,10 +101,10 @@ class LeagueHistory:
         self.games += 1
         self.last_patch = game.patch
 
-    def observe_team(self, stats: NDArray[np.float64], elo: float) -> None:
-        """Take in one team of a game, with its rating before the game."""
+    def observe_team(self, stats: NDArray[np.float64], ratings: Sequence[float]) -> None:
+        """Take in one team of a game, with its RATINGS before the game."""
         self._teams.observe(stats)
-        self._elo.observe(np.array([elo]))
+        self._ratings.observe(np.array(ratings))
 
     def observe_player(self, position: int, stats: NDArray[np.float64]) -> None:
         """Take in one player of a game."""
@@ -107,9 +121,10 @@ class LeagueHistory:
     def snapshot(self) -> NDArray[np.float64]:
         """The league's part of CONTEXT_FEATURES."""
         team = self.average_team()
-        elo = self._elo.shrunk(np.array([START_ELO]), (ROLE_PULL,))[0]
+        ratings = self._ratings.shrunk(_FIRST_RATINGS, (ROLE_PULL,))[0]
         roles = [self.average_player(position)[: len(ROLE_STATS)] for position in range(len(POSITIONS))]
-        return np.concatenate([*([team] * len(TEAM_HALF_LIVES)), elo, [self.games], *roles])
+        state = [*_AVERAGE_STATE, *([1.0] * len(LINEUP_FACTORS))]
+        return np.concatenate([*([team] * len(TEAM_HALF_LIVES)), state, ratings, [self.games], *roles])
 
 
 class PatchHistory:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stores.domain.models import DeploymentStatus, ModelRecord
+from stores.domain.models import (
+    SYSTEM,
+    Alias,
+    DeploymentStatus,
+    ModelRecord,
+    Transition,
+    TransitionKind,
+    champions,
+)
 from stores.errors import ConflictError, InvalidError, NotFoundError
+from stores.postgres.model_transitions import ALIASES, lock_aliases, move_alias, transitions_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import asyncpg
 
     from stores.postgres.pool import Pool
@@ -21,6 +32,10 @@ _INSERT = (
     f"INSERT INTO ml_models ({', '.join(_WRITTEN)}) "  # noqa: S608  # as above
     f"VALUES ({', '.join(f'${number}' for number in range(1, len(_WRITTEN) + 1))}) "
     f"ON CONFLICT (model_name, model_version) DO NOTHING RETURNING {', '.join(_COLUMNS)}"
+)
+_ALIASED = (
+    f"SELECT alias, {', '.join(_COLUMNS)}"  # noqa: S608  # as above
+    f" FROM ml_models JOIN ({ALIASES}) AS aliases USING (model_name, model_version)"
 )
 _REGISTERED_AS = {DeploymentStatus.TRAINING, DeploymentStatus.TESTING, DeploymentStatus.STAGING}
 
@@ -43,27 +58,71 @@ class PostgresModelRegistry:
             raise ConflictError(f"model {record.model_name} {record.model_version} is already registered")
         return _record(row)
 
-    async def promote(self, name: str, version: str) -> ModelRecord:
+    async def promote(  # noqa: PLR0913
+        self,
+        name: str,
+        version: str,
+        *,
+        alias: Alias = Alias.CHAMPION,
+        actor: str = SYSTEM,
+        reason: str = "",
+        gates: Mapping[str, Any] | None = None,
+        force: bool = False,
+        expected_champion: str | None = None,
+    ) -> ModelRecord:
         async with self._pool.transaction() as connection:
-            await connection.execute(
-                "SELECT 1 FROM ml_models WHERE model_name = $1 ORDER BY model_id FOR UPDATE",
-                name,
+            held, now = await lock_aliases(connection, name)
+            record = await _get(connection, name, version)
+            if held.get(alias) == version:
+                return record
+            _check_champion(name, held, expected_champion)
+            passed = _check_gates(version, gates, force=force)
+            transition = Transition(
+                model_name=name,
+                alias=alias,
+                kind=TransitionKind.PROMOTE,
+                from_version=held.get(alias),
+                to_version=version,
+                actor=actor,
+                reason=reason,
+                gates=None if gates is None else dict(gates),
+                left_alias=_alias_of(held, version),
+                forced=not passed and (alias is Alias.CHAMPION or gates is not None),
+                created_at=now,
             )
-            await connection.execute(
-                "UPDATE ml_models SET deployment_status = 'deprecated', deprecated_at = now(), updated_at = now(),"
-                " deployment_percentage = 0"
-                " WHERE model_name = $1 AND model_version <> $2 AND deployment_status = 'production'",
-                name,
-                version,
+            await move_alias(connection, record, transition)
+            return await _get(connection, name, version)
+
+    async def rollback(
+        self, name: str, *, actor: str = SYSTEM, reason: str = "", expected_champion: str | None = None
+    ) -> ModelRecord:
+        async with self._pool.transaction() as connection:
+            held, now = await lock_aliases(connection, name)
+            _check_champion(name, held, expected_champion)
+            version = _former_champion(name, held, await transitions_of(connection, name))
+            transition = Transition(
+                model_name=name,
+                alias=Alias.CHAMPION,
+                kind=TransitionKind.ROLLBACK,
+                from_version=held[Alias.CHAMPION],
+                to_version=version,
+                actor=actor,
+                reason=reason,
+                left_alias=_alias_of(held, version),
+                forced=False,
+                created_at=now,
             )
-            await connection.execute(
-                "UPDATE ml_models SET deployment_status = 'production', deployed_at = now(), updated_at = now(),"
-                " deployment_percentage = 100, deprecated_at = NULL"
-                " WHERE model_name = $1 AND model_version = $2 AND deployment_status <> 'production'",
-                name,
-                version,
-            )
-            return await _get(connection, name, version)  # a version that does not exist undoes the transaction
+            await move_alias(connection, await _get(connection, name, version), transition)
+            return await _get(connection, name, version)
+
+    async def aliases(self, name: str) -> dict[Alias, ModelRecord]:
+        async with self._pool.transaction(readonly=True) as connection:
+            rows = await connection.fetch(_ALIASED, name)
+        return {Alias(row["alias"]): _record({column: row[column] for column in _COLUMNS}) for row in rows}
+
+    async def history(self, name: str) -> tuple[Transition, ...]:
+        async with self._pool.transaction(readonly=True) as connection:
+            return tuple(reversed(await transitions_of(connection, name)))
 
     async def production(self, name: str) -> ModelRecord | None:
         async with self._pool.transaction() as connection:
@@ -85,13 +144,43 @@ class PostgresModelRegistry:
         return tuple(_record(row) for row in rows)
 
 
+def _check_champion(name: str, held: Mapping[Alias, str], expected: str | None) -> None:
+    champion = held.get(Alias.CHAMPION)
+    if expected is not None and expected != champion:
+        raise ConflictError(f"the champion of {name} is {champion} and not {expected} any more; look again")
+
+
+def _check_gates(version: str, gates: Mapping[str, Any] | None, *, force: bool) -> bool:
+    """Whether there are gates that passed."""
+    passed = gates is not None and gates.get("passed") is True
+    if gates is not None and not passed and not force:
+        raise InvalidError(f"the gates did not pass {version}; mend what their report names, or force it", "gates")
+    return passed
+
+
+def _alias_of(held: Mapping[Alias, str], version: str) -> Alias | None:
+    return next((alias for alias, its in held.items() if its == version), None)
+
+
+def _former_champion(name: str, held: Mapping[Alias, str], transitions: Iterable[Transition]) -> str:
+    if Alias.CHAMPION not in held:
+        raise NotFoundError(f"{name} has no champion to go back from; promote a version")
+    moves = (one for one in transitions if one.alias is Alias.CHAMPION)
+    *former, current = champions(moves, held[Alias.CHAMPION])
+    if not former:
+        raise NotFoundError(f"no champion of {name} is recorded before {current}; promote the version that you want")
+    return former[-1]
+
+
 async def _get(connection: asyncpg.Connection, name: str, version: str) -> ModelRecord:
     row = await connection.fetchrow(f"{_SELECT} WHERE model_name = $1 AND model_version = $2", name, version)
     if row is None:
         known = await connection.fetch(
             "SELECT model_version FROM ml_models WHERE model_name = $1 ORDER BY created_at DESC LIMIT 5", name
         )
-        raise NotFoundError(f"there is no model {name} {version}", tuple(row["model_version"] for row in known))
+        versions = tuple(row["model_version"] for row in known)
+        newest = f"the newest are {', '.join(versions)}" if versions else "none is registered"
+        raise NotFoundError(f"there is no model {name} {version}; {newest}", versions)
     return _record(row)
 
 
@@ -100,6 +189,6 @@ def _argument(record: ModelRecord, name: str) -> object:
     return dict(value) if name in {"hyperparameters", "feature_schema", "training_metrics"} else value
 
 
-def _record(row: asyncpg.Record) -> ModelRecord:
+def _record(row: Mapping[str, Any]) -> ModelRecord:
     values = dict(row)
     return ModelRecord(**values | {"deployment_status": DeploymentStatus(values["deployment_status"])})

@@ -32,6 +32,8 @@ _TYPES = {
     "match_date": "date",
     "position_roles": "text[]",
     "strict_mode": "boolean",
+    "champions": "text[]",
+    "best_of": "integer",
     "prediction": "text",
     "confidence": "double precision",
     "base_model_confidence": "double precision",
@@ -50,7 +52,7 @@ _TYPES = {
     "api_version": "text",
     "request_source": "text",
 }
-_SAME_IN_REQUEST = ("prop_value", "opponent", "tournament", "team", "match_date", "strict_mode")
+_SAME_IN_REQUEST = ("prop_value", "opponent", "tournament", "team", "match_date", "strict_mode", "best_of")
 _SAME_IN_RECORD = (
     "prediction_id",
     "confidence",
@@ -99,6 +101,8 @@ def encode(record: PredictionRecord) -> bytes:
         "match_date": request.match_date,
         "position_roles": request.position_roles,
         "strict_mode": request.strict_mode,
+        "champions": request.champions,
+        "best_of": request.best_of,
         "prediction": record.prediction,
         "confidence": record.confidence,
         "base_model_confidence": record.base_model_confidence,
@@ -132,6 +136,7 @@ def record_of(row: asyncpg.Record) -> PredictionRecord:
         prop_type=PropType(row["prop_type"]),
         map_range=MapRange(first, last),
         position_roles=tuple(Position(role) for role in row["position_roles"]),
+        champions=tuple(row["champions"]),
         **{name: row[name] for name in _SAME_IN_REQUEST},
     )
     return PredictionRecord(

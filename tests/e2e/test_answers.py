@@ -78,8 +78,10 @@ def test_a_curve_falls(riftline: Riftline, prop: str) -> None:
 
 
 def test_several_players_mean_their_sum(riftline: Riftline) -> None:
-    """The expected count of several players is the sum of each one's, but for what calibration moves."""
-    names = [player["name"] for player in riftline.players()[:3]]
+    """The expected count of team mates is the sum of each one's, but for what calibration moves."""
+    team = riftline.players()[0]["team"]
+    names = [player["name"] for player in riftline.players() if player["team"] == team][:3]
+    assert len(names) == 3
     alone = [riftline.ask(player_names=[name]).json()["expected_stat"] for name in names]
     together = riftline.ask(player_names=names, prop_value=9.5).json()
     assert together["expected_stat"] == pytest.approx(sum(alone), rel=0.01)
@@ -111,7 +113,9 @@ def test_a_full_batch(riftline: Riftline) -> None:
 def test_every_answer_is_stored(riftline: Riftline) -> None:
     """What a client got stands in prediction_requests with the same values, question included."""
     opponent = riftline.client.get("/teams", params={"limit": 50}).json()[-1]["name"]
-    asked = riftline.question(opponent=opponent, match_date="2026-06-07", position_roles=["mid"], prop_value=4)
+    asked = riftline.question(
+        opponent=opponent, match_date="2026-06-07", position_roles=["mid"], prop_value=4, best_of=5
+    )
     single = (
         riftline.client.post("/predict/single", json=asked, headers={"User-Agent": "e2e"}).raise_for_status().json()
     )
@@ -124,11 +128,8 @@ def test_every_answer_is_stored(riftline: Riftline) -> None:
         assert list(record.warnings) == answer["warnings"]
         assert str(record.lake_snapshot_id) == answer["lake_snapshot_id"]
     record = _stored(riftline, [single["prediction_id"]])[0]
-    assert (record.user_agent, record.request.opponent, str(record.request.match_date)) == (
-        "e2e",
-        opponent,
-        "2026-06-07",
-    )
+    asked_back = (record.request.opponent, str(record.request.match_date), record.request.best_of)
+    assert (record.user_agent, *asked_back) == ("e2e", opponent, "2026-06-07", 5)
 
 
 def test_an_answer_can_be_computed_again(riftline: Riftline) -> None:

@@ -53,6 +53,7 @@ UNKNOWN = [
     ({"opponent": "Nobody Esports"}, "opponent"),
     ({"team": "Nobody Esports"}, "team"),
     ({"tournament": "The Nowhere Cup"}, "tournament"),
+    ({"champions": ["Nobody At All"]}, "champions.0"),
     ({"opponent": "   "}, "opponent"),
 ]
 
@@ -87,6 +88,9 @@ INVALID_VALUES: list[tuple[str, str, list[Any]]] = [  # the field that is change
     ("position_roles", "position_roles", ["mid", 1, {"0": "mid"}, ["mid", "top"]]),
     ("position_roles", "position_roles.0", [["middle"], ["MID"], [1], [None], [[]]]),
     ("strict_mode", "strict_mode", ["yes", 1, [], "true"]),
+    ("champions", "champions", ["Azir", 7, {"0": "Azir"}, ["Azir", "Ahri"]]),
+    ("champions", "champions.0", [[""], ["  "], [7], [None], [["x"]], ["x" * 101], ["a\u0000b"]]),
+    ("best_of", "best_of", [0, 2, 4, 7, -1, "3", 3.5, True, [3], HUGE]),
     ("surprise", "surprise", [1]),
     ("prop_values", "prop_values", [[1.5]]),
     *((name, name, [None]) for name in ("player_names", "prop_type", "prop_value", "map_range")),  # left out
@@ -252,6 +256,9 @@ CURVES: list[tuple[str, dict[str, Any], str]] = [
     ("", {"prop_type": "kills", "prop_values": [0.5] * 402}, "prop_values"),
     ("", {"prop_type": "kills", "opponent": "x" * 101}, "opponent"),
     ("", {"prop_type": "kills", "team": "\u0000"}, "team"),
+    ("", {"prop_type": "kills", "best_of": 2}, "best_of"),
+    ("", {"prop_type": "kills", "map_last": 4, "best_of": 3}, "best_of"),
+    ("", {"prop_type": "kills", "champion": " "}, "champion"),
     ("x" * 101, {"prop_type": "kills"}, "player_id"),
     ("%20", {"prop_type": "kills"}, "player_id"),
 ]

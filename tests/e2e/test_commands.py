@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from training.evaluate import PREDICTION_SCHEMA
+from training.evaluation.predictions import PREDICTION_SCHEMA
 from training.scores import crps, log_scores
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def test_evaluate_scores_beside_the_baselines_and_writes_every_distribution(rift
         rows = table.filter((pc.field("prop_type") == prop) & (pc.field("map_first") == pc.field("map_last")))
         pmf, actual = np.array(rows["pmf"].to_pylist()), rows["actual"].to_numpy()
         assert ours["rows"] == found[prop, "one", "rolling mean"]["rows"] == len(actual) > 0
-        assert ours["crps"] == pytest.approx(float(crps(pmf, actual).mean()))
-        assert ours["log_score"] == pytest.approx(float(log_scores(pmf, actual).mean()))
+        assert ours["crps"]["value"] == pytest.approx(float(crps(pmf, actual).mean()))
+        assert ours["log_score"]["value"] == pytest.approx(float(log_scores(pmf, actual).mean()))
     assert json.loads(riftline.command("status", "--json").stdout)["lake"] == before
 
 

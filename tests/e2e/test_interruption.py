@@ -57,7 +57,7 @@ def test_up_resumes_wherever_it_was_killed_and_down_leaves_nothing(env: dict[str
     The orphans that a kill leaves are found by the next `up` and by `down`.
     """
     data = write_season(tmp_path, games=GAMES).matches_folder
-    for said in ("Ray cluster", "cleaning and resolving", "choosing the number of trees"):
+    for said in ("Ray cluster", "cleaning and resolving", "choosing the number of correction trees"):
         _up_until(env, data, said)
     done = run_command(env, "up", "--data", str(data))
     assert done.returncode == 0, done.stderr

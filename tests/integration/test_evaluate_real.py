@@ -6,10 +6,12 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 import ray
 
+from cluster.evaluation_tables import show_scores
 from pipelines.candidates import CANDIDATE_SCHEMA
 from pipelines.cleaning import clean_row
 from pipelines.resolve import resolve
@@ -20,10 +22,13 @@ from stores.domain.props import PropType
 from stores.lake.tables import PLAYER_PERFORMANCE
 from training.boosting import BoostingCluster, BoostingParams
 from training.dataset import TrainingSet, build_training_set
-from training.evaluate import PREDICTION_SCHEMA, Evaluation, Score, evaluate
+from training.evaluation.backtest import Evaluation, evaluate
+from training.evaluation.predictions import PREDICTION_SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from training.evaluation.report import Score
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(600)]  # 90 s alone, minutes on a machine at work
 
@@ -50,7 +55,7 @@ def rows(real_data_dir: Path) -> TrainingSet:
     players = resolve(pl.DataFrame(candidates, schema=CANDIDATE_SCHEMA), "test").players
     silver = to_arrow(players, PLAYER_PERFORMANCE.schema)
     gold = take_snapshots(silver)
-    return build_training_set(silver, gold.players, gold.teams, gold.tournaments)
+    return build_training_set(silver, gold.players, gold.teams, gold.tournaments, gold.champions)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +66,8 @@ def report(rows: TrainingSet) -> Evaluation:
         made = evaluate(rows, SINCE, UNTIL, BoostingParams(), BoostingCluster())
     finally:
         ray.shutdown()
-    for one in made.scores:
-        print(  # noqa: T201 — the report is the point
-            f"\n{one.prop_type:8}{one.maps:5}{one.method:15}n={one.rows:<6}log {one.log_score:.4f}  crps {one.crps:.4f}"
-            f"  cal {one.calibration_error:.4f}  own {one.accuracy_own_line:.3f}  curve {one.accuracy_curve:.3f}",
-            end="",
-        )
-    print(f"\n{made.fitted.metrics}\n{made.fitted.ensemble.parameters.map_continuation}")  # noqa: T201
+    show_scores(f"{SINCE} to {UNTIL}", made.scores)
+    print(made.fitted.metrics)  # noqa: T201 — the report is the point
     return made
 
 
@@ -78,21 +78,23 @@ def scores_of(report: Evaluation, prop: PropType, maps: str) -> dict[str, Score]
 
 @pytest.mark.parametrize(("prop", "maps"), EACH)
 def test_riftline_beats_the_baselines(report: Evaluation, prop: PropType, maps: str) -> None:
-    """On the same rows both proper scores are better than the role's mean and the player's rolling mean."""
+    """On the same rows both proper scores are better than each peer's; the rolling mean's beyond doubt."""
     scores = scores_of(report, prop, maps)
     ours = scores.pop("riftline")
-    assert set(scores) == {"position mean", "rolling mean"}
+    assert set(scores) == {"position mean", "rolling mean", "xgboost Poisson"}
     for other in scores.values():
         assert other.rows == ours.rows > 1_000
-        assert ours.crps < other.crps
-        assert ours.log_score < other.log_score
-        assert ours.accuracy_own_line > other.accuracy_own_line
+        assert ours.crps.value < other.crps.value
+        assert ours.log_score.value < other.log_score.value
+        assert ours.accuracy_own_line.value > other.accuracy_own_line.value
+    assert ours.versus_rolling_mean.crps.high < 0
+    assert ours.versus_rolling_mean.log_score.high < 0
 
 
 @pytest.mark.parametrize("prop", PropType)
 def test_single_maps_are_calibrated(report: Evaluation, prop: PropType) -> None:
     """What is said with p percent comes true in p percent of the cases, within two points on average."""
-    assert scores_of(report, prop, "one")["riftline"].calibration_error < 0.02
+    assert scores_of(report, prop, "one")["riftline"].calibration.overall.value < 0.02
 
 
 def test_the_predictions_are_whole_distributions(report: Evaluation, rows: TrainingSet) -> None:
@@ -111,8 +113,9 @@ def test_the_predictions_are_whole_distributions(report: Evaluation, rows: Train
 
 
 def test_the_report_reads_as_json(report: Evaluation) -> None:
-    """The report for machines holds every score, and finite numbers alone."""
-    scores = report.to_json()["scores"]
-    assert isinstance(scores, list)
-    assert len(scores) == len(EACH) * 3
-    assert all(np.isfinite(value) for one in scores for value in one.values() if isinstance(value, float))
+    """The report for machines holds every score with its interval around it."""
+    scores = orjson.loads(orjson.dumps(report.to_json()))["scores"]
+    assert len(scores) == len(EACH) * 4
+    for one in scores:
+        for name in ("log_score", "crps", "accuracy_own_line", "accuracy_curve"):
+            assert one[name]["low"] < one[name]["value"] < one[name]["high"]

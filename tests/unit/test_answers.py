@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 from actors.answers import Outlook, curve_lines, look, look_all
 from actors.feature_view import FeatureView
-from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+from actors.published import ChampionEntry, FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
 from stores.domain.props import DataTier, MapRange, Position, PropRequest, PropType, Side
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
 from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from actors.ensemble import PropEnsemble
 
 TOP, JUNGLE, MID, BOT = (POSITIONS.index(one) for one in (Position.TOP, Position.JUNGLE, Position.MID, Position.BOT))
@@ -33,8 +37,21 @@ PLAYERS = (
     PlayerEntry("p:newest", "Newest", BOT, "t:gen", "Gen.G", "LCK", 2),
     PlayerEntry("p:lost", "Lost", BOT, "t:lost", "Lost Team", "LPL", 30),
 )
+FAKER = PLAYERS[0]
 TEAMS = (TeamEntry("t:t1", "T1", "LCK", 500), TeamEntry("t:gen", "Gen.G", "LCK", 500))
 LEAGUES = (TournamentEntry("LCK", "16.10", 900), TournamentEntry("LPL", "16.10", 800))
+CHAMPIONS = (ChampionEntry("Ahri", MID, 40), ChampionEntry("Jinx", BOT, 25))
+
+
+def numbers(rng: np.random.Generator, rows: int, names: Sequence[str]) -> NDArray[np.float64]:
+    """Features of shape [rows, names]: factors around 1, shares around a fifth, all else like counts."""
+    values = rng.uniform(0.1, 15.0, (rows, len(names)))
+    for at, name in enumerate(names):
+        if name.endswith(("_factor", "attack", "defence", "_length")) or name == "length":
+            values[:, at] = rng.uniform(0.8, 1.2, rows)
+        elif "_share" in name:
+            values[:, at] = rng.uniform(0.1, 0.3, rows)
+    return values
 
 
 def world(players: tuple[PlayerEntry, ...]) -> FeatureView:
@@ -44,11 +61,13 @@ def world(players: tuple[PlayerEntry, ...]) -> FeatureView:
         shard="all",
         source=FeatureSource(11, FEATURE_VERSION, datetime(2026, 5, 31, 15, tzinfo=UTC)),
         players=players,
-        player_features=rng.uniform(0.1, 15.0, (len(players), len(PLAYER_FEATURES))),
+        player_features=numbers(rng, len(players), PLAYER_FEATURES),
         teams=TEAMS,
-        team_features=rng.uniform(5.0, 20.0, (len(TEAMS), len(TEAM_FEATURES))),
+        team_features=numbers(rng, len(TEAMS), TEAM_FEATURES),
         tournaments=LEAGUES,
-        tournament_features=rng.uniform(5.0, 20.0, (len(LEAGUES), len(CONTEXT_FEATURES))),
+        tournament_features=numbers(rng, len(LEAGUES), CONTEXT_FEATURES),
+        champions=CHAMPIONS,
+        champion_features=np.array([[1.2, 0.9, 40.0], [0.8, 1.1, 25.0]]),
     )
     return FeatureView([shard])
 
@@ -70,19 +89,29 @@ def outlook(view: FeatureView, small_model: PropEnsemble) -> Outlook:
     return look(ask(opponent="Gen.G"), view, small_model)
 
 
+def evidence(view: FeatureView, player: PlayerEntry, maps: MapRange) -> NDArray[np.float32]:
+    """MODEL_FEATURES of a player's maps against the other team, put together by hand, of shape [maps, features]."""
+    assert player.team_id is not None
+    snapshots = (
+        view.player_features(player.player_id),
+        view.team_features(player.team_id),
+        view.team_features("t:gen" if player.team_id == "t:t1" else "t:t1"),
+        view.context("LCK"),
+    )
+    rows = [
+        assemble(*(one[None, :] for one in snapshots), np.array([player.position]), np.array([number]))  # type: ignore[call-arg,arg-type]
+        for number in maps.maps
+    ]
+    return np.concatenate(rows)
+
+
 def test_the_forecast_is_that_of_the_assembled_row(
     view: FeatureView, small_model: PropEnsemble, outlook: Outlook
 ) -> None:
     """The answer rests on the features of player, team, opponent and league, put together map by map."""
-    evidence = (
-        view.player_features("p:faker"),
-        view.team_features("t:t1"),
-        view.team_features("t:gen"),
-        view.context("LCK"),
-    )
-    rows = [assemble(*(one[None, :] for one in evidence), np.array([MID]), np.array([number])) for number in (1, 2)]  # type: ignore[call-arg,arg-type]
-    means = np.concatenate([small_model.means(PropType.KILLS, row) for row in rows])
-    expected = small_model.forecast(PropType.KILLS, means, MID, MapRange(1, 2))
+    rows = evidence(view, FAKER, MapRange(1, 2))
+    means = small_model.map_means(PropType.KILLS, rows)
+    (expected,) = small_model.forecasts(PropType.KILLS, means, np.array([[MID]]), MapRange(1, 2))
     assert outlook.forecast.base.pmf.tolist() == expected.base.pmf.tolist()
     assert outlook.forecast.calibrated.pmf.tolist() == expected.calibrated.pmf.tolist()
 
@@ -211,11 +240,11 @@ def test_what_was_inferred_is_told(view: FeatureView, small_model: PropEnsemble)
         (ask(match_date=date(2026, 6, 15)), "features are as of 2026-05-31, 15 days older than the match"),
         (ask("Smash", team="Gen.G"), "Smash is the name of several players; Smash of no known team is meant"),
         (ask("Smash", position_roles=(Position.BOT,)), "Smash is the name of several players"),
-        (ask("Faker", "Oner"), "independent"),
-        (ask(maps=(1, 3)), "map 3 is played with probability 0.55"),
-        (ask(maps=(1, 4)), "map 4 is played with probability 0.33"),
+        (ask("Faker", "Chovy"), "the players' two teams are taken to meet"),
+        (ask("Faker", "Chovy", "Lost"), "independent"),
+        (ask("Faker", "p:smash2", opponent="Gen.G"), "independent"),
         (ask(maps=(3, 3)), "the answer holds once map 3 is played"),
-        (ask(maps=(3, 4)), "map 4 is played with probability 0.60 once map 3 is played"),
+        (ask("Faker", champions=("Jinx",)), "no game of Jinx as mid is known"),
     ],
 )
 def test_doubts_are_told(view: FeatureView, small_model: PropEnsemble, request_: PropRequest, said: str) -> None:
@@ -278,16 +307,81 @@ def test_a_team_without_features_is_the_league_average(
         np.array([BOT]),
         np.array([1]),
     )
-    expected = small_model.forecast(PropType.KILLS, small_model.means(PropType.KILLS, row), BOT, MapRange(1, 1))
+    means = small_model.map_means(PropType.KILLS, row)
+    (expected,) = small_model.forecasts(PropType.KILLS, means, np.array([[BOT]]), MapRange(1, 1))
     answered = look(ask(player, maps=(1, 1)), view, small_model)
     assert answered.forecast.base.pmf.tolist() == expected.base.pmf.tolist()
 
 
-def test_several_players_are_summed(view: FeatureView, small_model: PropEnsemble) -> None:
-    """The sum of two players is the convolution of their own forecasts, in whatever order."""
-    both = look(ask("Faker", "Oner", opponent="Gen.G"), view, small_model).forecast.base
-    alone = [look(ask(name, opponent="Gen.G"), view, small_model).forecast.base for name in ("Oner", "Faker")]
-    assert both.pmf == pytest.approx(alone[0].plus(alone[1]).pmf)
+@pytest.mark.parametrize(
+    ("names", "asked", "same_side"),
+    [
+        (("Faker", "Oner"), {"opponent": "Gen.G"}, (True, True)),
+        (("Faker", "Chovy"), {}, (True, False)),
+        (("Faker", "Oner", "Chovy"), {}, (True, True, False)),
+    ],
+    ids=["mates", "opponents", "both"],
+)
+def test_players_of_one_series_are_asked_together(
+    view: FeatureView,
+    small_model: PropEnsemble,
+    names: tuple[str, ...],
+    asked: dict[str, Any],
+    same_side: tuple[bool, ...],
+) -> None:
+    """Team mates win and lose the same maps; players of two teams are taken to meet, so that one side loses."""
+    maps = MapRange(1, 3)
+    of_player = {one.name: one for one in PLAYERS}
+    rows, roles = [], []
+    for name in names:
+        rows.append(evidence(view, of_player[name], maps))
+        roles.append(of_player[name].position)
+    means = small_model.map_means(PropType.KILLS, np.concatenate(rows))
+    (expected,) = small_model.forecasts(PropType.KILLS, means, np.array([roles]), maps, same_side=np.array(same_side))
+    found = look(ask(*names, maps=(1, 3), **asked), view, small_model).forecast
+    assert found.base.pmf.tolist() == expected.base.pmf.tolist()
+    assert found.calibrated.pmf.tolist() == expected.calibrated.pmf.tolist()
+
+
+def test_players_of_different_series_are_convolved(view: FeatureView, small_model: PropEnsemble) -> None:
+    """Who plays for an unknown team plays another series: the sum is the convolution, in whatever order."""
+    against: dict[str, Any] = {"opponent": "Gen.G", "tournament": "LCK"}
+    both = look(ask("Faker", "p:smash2", **against), view, small_model).forecast
+    alone = [look(ask(name, **against), view, small_model).forecast for name in ("p:smash2", "Faker")]
+    assert both.base.pmf == pytest.approx(alone[0].base.plus(alone[1].base).pmf)
+    assert both.calibrated.pmf == pytest.approx(alone[0].calibrated.plus(alone[1].calibrated).pmf)
+
+
+@pytest.mark.parametrize("best_of", [None, 5])
+@pytest.mark.parametrize("maps", [(1, 3), (1, 4), (3, 4)])
+def test_how_often_the_last_map_is_played_is_told(
+    view: FeatureView, small_model: PropEnsemble, maps: tuple[int, int], best_of: int | None
+) -> None:
+    """The chance is that of the courses that reach it, given the format, as the sum itself is made of."""
+    map_range = MapRange(*maps)
+    rows = evidence(view, FAKER, map_range)
+    win = small_model.map_means(PropType.KILLS, rows).win[None, :]
+    chances = small_model.parameters.series.result_chances(win, map_range, best_of)
+    reached = sum(chance[0] for course, chance in chances.items() if len(course) == len(map_range.maps))
+    notes = look(ask(opponent="Gen.G", maps=maps, best_of=best_of), view, small_model).warnings
+    told = f"map {maps[1]} is played with probability {reached:.2f}"
+    assert any(told in note and ("once map 3 is played" in note) == (maps[0] == 3) for note in notes)
+
+
+def test_the_format_and_the_champion_matter(view: FeatureView, small_model: PropEnsemble, outlook: Outlook) -> None:
+    """A longer format has more maps to count; a champion changes the mean of who plays it, and of nobody else."""
+    three, five = (
+        look(ask(opponent="Gen.G", maps=(1, 3), best_of=best_of), view, small_model).forecast.base.mean
+        for best_of in (3, 5)
+    )
+    assert three < five
+    drafted = look(ask(opponent="Gen.G", champions=("ahri",)), view, small_model)
+    rows = evidence(view, FAKER, MapRange(1, 2))
+    draft = np.tile(np.array([1.2, 0.9, 40.0], dtype=np.float32), (2, 1))
+    means = small_model.map_means(PropType.KILLS, rows, draft)
+    (expected,) = small_model.forecasts(PropType.KILLS, means, np.array([[MID]]), MapRange(1, 2))
+    assert drafted.forecast.base.pmf.tolist() == expected.base.pmf.tolist()
+    assert drafted.forecast.base.mean != outlook.forecast.base.mean
 
 
 def test_position_and_prop_matter(view: FeatureView, small_model: PropEnsemble, outlook: Outlook) -> None:
@@ -299,15 +393,17 @@ def test_position_and_prop_matter(view: FeatureView, small_model: PropEnsemble, 
 
 
 def test_many_are_answered_as_each_alone(view: FeatureView, small_model: PropEnsemble) -> None:
-    """Of mixed props, ranges and players, each answer is that of its question alone to the bit, and errors stay put."""
+    """Of mixed questions each answer is that of its question alone to the bit, and errors stay put."""
     names = [("Faker",), ("nobody",), ("Faker", "Oner", "Rookie"), ("Lost",), ("Smash",), ("Faker", "p:faker")]
+    names += [("Faker",), ("Chovy",), ("Faker", "Oner", "Smash", "Chovy", "Rookie")]
+    drafts: list[tuple[str, ...]] = [()] * 6 + [("Ahri",), ("Jinx",), ()]
     ranges = [(1, 1), (2, 2), (1, 2), (1, 5), (3, 4)]
     requests = [
-        replace(ask(*players, maps=maps, opponent=opponent), prop_type=prop)
+        replace(ask(*players, maps=maps, opponent=opponent, best_of=best_of), prop_type=prop, champions=champions)
         for maps in ranges
-        for players in names
+        for players, champions in zip(names, drafts, strict=True)
         for prop in PropType
-        for opponent in (None, "Gen.G", "T1")
+        for opponent, best_of in ((None, None), ("Gen.G", None), ("Gen.G", 5), ("T1", 5))
     ]
     together = look_all(requests, view, small_model)
     assert len(together) == len(requests)
@@ -327,13 +423,13 @@ def test_the_trees_are_asked_once_per_prop(
 ) -> None:
     """However many questions there are, each prop's trees see all rows in one call."""
     seen: list[tuple[PropType, int]] = []
-    means = small_model.means
+    means = small_model.map_means
 
-    def counted(prop: PropType, features: Any) -> Any:
+    def counted(prop: PropType, features: Any, draft: Any) -> Any:
         seen.append((prop, len(features)))
-        return means(prop, features)
+        return means(prop, features, draft)
 
-    monkeypatch.setattr(small_model, "means", counted)
+    monkeypatch.setattr(small_model, "map_means", counted)
     kills = [ask("Faker", "Oner", maps=(1, 3)), ask("Chovy")]
     look_all([*kills, *(replace(one, prop_type=PropType.ASSISTS) for one in kills)], view, small_model)
     assert seen == [(PropType.KILLS, 8), (PropType.ASSISTS, 8)]

@@ -63,7 +63,7 @@ def test_importing_opens_nothing() -> None:
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("lock", ["requirements/all.txt", "requirements/uv.txt"])
+@pytest.mark.parametrize("lock", ["requirements/all.txt", "requirements/uv.txt", "requirements/peers.txt"])
 def test_the_locks_are_hashed_and_hold_no_address(lock: str) -> None:
     """Every pinned package has a hash, and no line names a host."""
     lines = (ROOT / lock).read_text().splitlines()

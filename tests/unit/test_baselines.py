@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stores.domain.props import PropType
-from training.baselines import LEAST_GAMES, LEAST_MEAN, WINDOW_GAMES, position_means, rolling_means
+from training.baselines import LEAST_GAMES, LEAST_MEAN, WINDOW_GAMES, known_games, position_means, rolling_means
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,15 @@ def test_rolling_means_are_those_of_the_games_before_the_series(season: Training
         kinds.add((enough, len(earlier) == WINDOW_GAMES))
         assert found[row] == pytest.approx(max(np.mean(earlier), LEAST_MEAN) if enough else fallback[row])
     assert len(kinds) == 3  # too few games, enough, and a full window all occurred
+
+
+def test_known_games_are_those_before_the_series(season: TrainingSet) -> None:
+    """Counted one by one: the player's games that began before the row's series did."""
+    found = known_games(season)
+    for row in range(len(season)):
+        own = season.player_id == season.player_id[row]
+        assert found[row] == (own & (season.started_at < season.series_started_at[row])).sum()
+    assert found.max() > WINDOW_GAMES
 
 
 def test_games_of_the_own_series_are_not_used(season: TrainingSet) -> None:

@@ -6,7 +6,10 @@ import contextlib
 import json
 import os
 import socket
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -14,6 +17,7 @@ from typer.testing import CliRunner
 from cluster import ask, environment, head
 from cluster.cli import app
 from cluster.doctor import examine
+from serve_apps.wire import PredictionRequest
 from stores.errors import InvalidError
 from stores.settings import PORT_VARIABLES, Settings
 
@@ -98,6 +102,64 @@ def test_the_fairest_line_is_nearest_to_even() -> None:
     """The default question is the one whose answer is least obvious."""
     curve = {"prop_values": [0.5, 1.5, 2.5], "over_probabilities": [90.0, 55.0, 20.0]}
     assert ask.fairest_line(curve) == 1.5
+
+
+class Listener(BaseHTTPRequestHandler):
+    """Keeps what it is asked, as (path, query or body), and answers every line as even."""
+
+    asked: ClassVar[list[tuple[str, Any]]] = []
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path)
+        self.asked.append((path.path, dict(parse_qsl(path.query))))
+        self._answer({"prop_values": [2.5], "over_probabilities": [50.0]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append((self.path, body))
+        self._answer({})
+
+    def _answer(self, document: dict[str, Any]) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[Settings]:
+    """Settings that lead to a listener."""
+    Listener.asked.clear()
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield Settings.from_env({"RIFTLINE_HTTP_PORT": str(server.server_port)})
+        server.shutdown()
+        thread.join()
+
+
+def test_draft_and_format_are_asked(service: Settings) -> None:
+    """The curve is asked for the first player's champion, the question for all, as the API takes it."""
+    question = ask.Question(
+        ("Faker", "Keria"), "kills", 4.5, (1, 2), opponent="Gen.G", champions=("Azir", "Bard"), best_of=3
+    )
+    request, _, _ = ask.ask(service, question)
+    (curve_path, curve), (path, body) = Listener.asked
+    assert (curve_path, path) == ("/predict/curve/Faker", "/predict/single")
+    assert (curve["champion"], curve["best_of"], curve["opponent"]) == ("Azir", "3", "Gen.G")
+    assert body == request
+    asked = PredictionRequest.model_validate(body).to_domain()
+    assert (asked.champions, asked.best_of, asked.opponent) == (("Azir", "Bard"), 3, "Gen.G")
+
+
+def test_what_is_not_known_is_not_asked(service: Settings) -> None:
+    """Without options only players, prop and maps are asked, on the fairest line."""
+    request, _, _ = ask.ask(service, ask.Question(("Faker",), "kills", None, (1, 2)))
+    assert Listener.asked[0][1] == {"prop_type": "kills", "map_first": "1", "map_last": "2"}
+    asked = PredictionRequest.model_validate(request).to_domain()
+    assert (asked.champions, asked.best_of, asked.prop_value) == ((), None, 2.5)
 
 
 def test_doctor_finds_the_ingress_and_names_remedies(settings: Settings) -> None:

@@ -4,52 +4,112 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.ensemble import COUNTS_PER_MAP, MODEL_FILE, ModelParameters, PropEnsemble, PropParameters, sum_of
+from actors.count_members import CountMembers, Trees
+from actors.ensemble import COUNTS_PER_MAP, MODEL_FILE, MapMeans, ModelParameters, PropEnsemble, sum_of
+from stores.domain import negative_binomial
 from stores.domain.props import MAX_MAP, MapRange, PropType
 from stores.errors import InvalidError
-from stores.features.schema import MODEL_FEATURES
+from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
+
+if TYPE_CHECKING:
+    import xgboost as xgb
+    from numpy.typing import NDArray
+
+    from actors.ensemble import Forecast
 
 RANGES = [MapRange(first, last) for first, last in combinations_with_replacement(range(1, MAX_MAP + 1), 2)]
 KILLS = PropType.KILLS
+# priors stand in where a mean by result or a rating is unknown
+ALWAYS_KNOWN = [name.endswith(("_when_lost", "_when_won", "_difference")) for name in MODEL_FEATURES]
 
 
-def some_features(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Rows of features, one number in ten missing."""
+def some_features(rows: int) -> NDArray[np.float32]:
+    """Rows of features, one number in ten missing where one can be."""
     rng = np.random.default_rng(9)
     features = rng.uniform(0.0, 20.0, size=(rows, len(MODEL_FEATURES))).astype(np.float32)
-    features[rng.random(features.shape) < 0.1] = np.nan
+    missing = rng.random(features.shape) < 0.1
+    missing[:, ALWAYS_KNOWN] = False
+    features[missing] = np.nan
     return features
+
+
+def some_draft(rows: int) -> NDArray[np.float32]:
+    """Champions, of every other row unknown."""
+    draft = np.random.default_rng(10).uniform(0.5, 1.5, size=(rows, len(CHAMPION_FEATURES))).astype(np.float32)
+    draft[::2] = np.nan
+    return draft
+
+
+def of_maps(win: list[float], lost: list[float], won: list[float]) -> MapMeans:
+    """Means of one player's maps."""
+    return MapMeans(np.array(win), np.column_stack([lost, won]))
+
+
+def alone(model: PropEnsemble, means: MapMeans, position: list[int], maps: MapRange, **more: Any) -> Forecast:
+    """The forecast of one question about kills."""
+    (forecast,) = model.forecasts(KILLS, means, np.array([position]), maps, **more)
+    return forecast
 
 
 def calibrated_by(model: PropEnsemble, table: tuple[float, ...]) -> PropEnsemble:
     """The model without its trees, with another calibration."""
     of_prop = replace(model.parameters.props[KILLS], calibration=table)
-    return PropEnsemble({}, ModelParameters({KILLS: of_prop}, model.parameters.map_continuation))
+    return PropEnsemble({KILLS: {}}, ModelParameters({KILLS: of_prop}, model.parameters.series))
 
 
 def test_an_artefact_says_the_same_to_the_bit(small_model: PropEnsemble) -> None:
     """Saved and loaded, the trees give the same bits and the parameters are equal; saved again, so are the files."""
     files = small_model.to_files()
+    assert set(files) == {MODEL_FILE, *(f"{prop}.{kind}.ubj" for prop in PropType for kind in Trees)}
     loaded = PropEnsemble.from_files(files)
     assert loaded.parameters == small_model.parameters
-    features = some_features(50)
+    features, draft = some_features(50), some_draft(50)
     for prop in PropType:
-        assert loaded.means(prop, features).tobytes() == small_model.means(prop, features).tobytes()
+        before, after = (model.map_means(prop, features, draft) for model in (small_model, loaded))
+        assert after.win.tobytes() == before.win.tobytes()
+        assert after.counts.tobytes() == before.counts.tobytes()
     assert loaded.to_files()[MODEL_FILE] == files[MODEL_FILE]
 
 
+def test_an_artefact_without_a_draft_is_whole(small_model: PropEnsemble) -> None:
+    """A training with too few known champions has no trees for them; such a model answers as without a draft."""
+    trees: dict[PropType, dict[Trees, xgb.Booster]] = {
+        prop: {kind: booster for kind, booster in members.trees.items() if kind is not Trees.DRAFT}
+        for prop, members in small_model.members.items()
+    }
+    loaded = PropEnsemble.from_files(PropEnsemble(trees, small_model.parameters).to_files())
+    features = some_features(20)
+    said = loaded.map_means(KILLS, features, some_draft(20)).counts
+    assert said.tobytes() == small_model.map_means(KILLS, features).counts.tobytes()
+
+
 def test_one_row_and_many_rows_agree_to_the_bit(small_model: PropEnsemble) -> None:
-    """A single question and a batch see the same means."""
-    features = some_features(30)
-    together = small_model.means(KILLS, features)
-    assert [small_model.means(KILLS, row[None, :])[0] for row in features] == together.tolist()
+    """A single question and a batch see the same chances and means."""
+    features, draft = some_features(30), some_draft(30)
+    together = small_model.map_means(KILLS, features, draft)
+    for row in range(30):
+        one = small_model.map_means(KILLS, features[row : row + 1], draft[row : row + 1])
+        assert one.win.tobytes() == together.win[row].tobytes()
+        assert one.counts.tobytes() == together.counts[row].tobytes()
+
+
+def test_the_means_are_those_of_series_and_members(small_model: PropEnsemble) -> None:
+    """The chance to win comes from the ratings alone, the counts from the members with the fitted weights."""
+    features = some_features(20)
+    for prop in PropType:
+        said = small_model.map_means(prop, features)
+        assert said.win.tolist() == small_model.parameters.series.win_probability(features).tolist()
+        weights = small_model.parameters.props[prop].weights
+        members = CountMembers(prop, small_model.members[prop].trees, weights)
+        assert said.counts.tolist() == members.means(features).tolist()
 
 
 @pytest.mark.parametrize(("field", "value"), [("feature_version", "f0-other"), ("format", 99)])
@@ -61,53 +121,65 @@ def test_a_model_of_other_features_is_refused(small_model: PropEnsemble, field: 
         PropEnsemble.from_files(files)
 
 
-@pytest.mark.parametrize("maps", RANGES, ids=lambda one: f"{one.first}-{one.last}")
-def test_the_maps_played_follow_the_continuations(small_model: PropEnsemble, maps: MapRange) -> None:
-    """Two maps are sure, each later one follows with its chance, and a range begins with a map that is played."""
-    goes_on = {after: small_model.parameters.map_continuation[after - 1] for after in range(1, MAX_MAP)}
-    expected: dict[int, float] = {}
-    reached = 1.0
-    for last in range(maps.first, maps.last + 1):
-        follows = 0.0 if last == maps.last else 1.0 if last + 1 <= 2 else goes_on[last]
-        if follows < 1.0:
-            expected[last - maps.first + 1] = reached * (1.0 - follows)
-        reached *= follows
-    found = small_model.maps_played(maps)
-    assert dict(found) == pytest.approx(expected)
-    assert sum(probability for _, probability in found) == pytest.approx(1.0, abs=1e-15)
-
-
-def test_one_map_is_the_plain_distribution(small_model: PropEnsemble) -> None:
-    """The forecast of one map is that of sum_pmf, with the given mean."""
-    mean = np.array([3.4])
-    plain = small_model.sum_pmf(KILLS, mean[None, :], np.array([2]), COUNTS_PER_MAP)[0]
-    base = small_model.forecast(KILLS, mean, 2, MapRange(3, 3)).base
-    assert base.pmf.tolist() == plain.tolist()
-    assert base.mean == pytest.approx(3.4)
-    assert float(base.pmf @ np.arange(COUNTS_PER_MAP) ** 2) - base.mean**2 == pytest.approx(3.4 + 3.4**2 / 6.0)
+@pytest.mark.parametrize("position", range(5))
+def test_one_map_mixes_its_results(small_model: PropEnsemble, position: int) -> None:
+    """The forecast of one map: negative binomials of the role's size in each result, by the chance to win."""
+    sizes = np.array(small_model.parameters.props[KILLS].sizes)[:, position]
+    lost, won = negative_binomial.pmf(np.array([2.0, 4.4]), sizes, COUNTS_PER_MAP)
+    forecast = alone(small_model, of_maps([0.6], [2.0], [4.4]), [position], MapRange(2, 2))
+    assert forecast.base.pmf == pytest.approx(0.4 * lost + 0.6 * won, abs=1e-15)
+    assert forecast.base.mean == pytest.approx(0.4 * 2.0 + 0.6 * 4.4)
 
 
 def test_an_unsure_map_is_mixed_in(small_model: PropEnsemble) -> None:
     """Over maps 1 to 3 the expected count is that of two maps and of the third as often as it is played."""
-    means = np.array([3.0, 2.0, 4.0])
-    forecast = small_model.forecast(KILLS, means, 0, MapRange(1, 3))
-    assert forecast.base.mean == pytest.approx(5.0 + 0.55 * 4.0)
-    assert len(forecast.base.pmf) == 3 * COUNTS_PER_MAP
-    assert forecast.base.pmf.sum() == pytest.approx(1.0)
+    means = of_maps([0.5] * 3, [3.0, 2.0, 4.0], [3.0, 2.0, 4.0])
+    model = PropEnsemble(
+        {KILLS: {}},
+        ModelParameters(
+            {KILLS: small_model.parameters.props[KILLS]}, replace(small_model.parameters.series, spread=0.0)
+        ),
+    )
+    of_three = alone(model, means, [0], MapRange(1, 3), best_of=3)
+    assert of_three.base.mean == pytest.approx(5.0 + 0.5 * 4.0)
+    assert len(of_three.base.pmf) == 3 * COUNTS_PER_MAP
+    assert of_three.base.pmf.sum() == pytest.approx(1.0)
+    unknown = alone(model, means, [0], MapRange(1, 3))  # two thirds of series with two maps are best of three
+    assert unknown.base.mean == pytest.approx(5.0 + 4.0 * (0.5 * 2 / 3 + 1.0 / 3))
+
+
+def test_opponents_share_no_luck(small_model: PropEnsemble) -> None:
+    """Two who win together vary more in sum than two of whom one must lose."""
+    means = of_maps([0.5, 0.5], [2.0, 2.0], [6.0, 6.0])
+    mates, foes = (
+        alone(small_model, means, [1, 1], MapRange(1, 1), same_side=np.array([True, side])).base
+        for side in (True, False)
+    )
+    assert mates.mean == pytest.approx(foes.mean)
+    counts = np.arange(len(mates.pmf))
+    # means of 2 and 6 together deviate by 4 from their mean of 8, apart by nothing
+    assert (mates.pmf - foes.pmf) @ (counts - 8.0) ** 2 > 16.0
+    assert alone(small_model, means, [1, 1], MapRange(1, 1)).base.pmf.tolist() == mates.pmf.tolist()
+
+
+def test_a_format_without_the_map_is_refused(small_model: PropEnsemble) -> None:
+    """A best of one has no second map."""
+    with pytest.raises(InvalidError, match="best of 1"):
+        alone(small_model, of_maps([0.5] * 2, [1.0] * 2, [2.0] * 2), [0], MapRange(1, 2), best_of=1)
 
 
 def test_the_identity_changes_nothing(small_model: PropEnsemble) -> None:
     """A calibration table that is the diagonal gives the distribution back."""
     model = calibrated_by(small_model, tuple(np.linspace(0, 1, 101).tolist()))
-    forecast = model.forecast(KILLS, np.array([3.0, 3.5]), 3, MapRange(1, 2))
+    forecast = alone(model, of_maps([0.4, 0.4], [3.0, 3.5], [4.0, 5.0]), [3], MapRange(1, 2))
     assert forecast.calibrated.pmf == pytest.approx(forecast.base.pmf, abs=1e-12)
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=30), st.floats(0.05, 30.0))
-def test_a_calibrated_cdf_always_rises(table: list[float], mean: float) -> None:
+def test_a_calibrated_cdf_always_rises(small_model: PropEnsemble, table: list[float], mean: float) -> None:
     """Whatever the table, the calibrated cdf is a cdf: it rises, ends at 1, and no probability is negative."""
-    model = PropEnsemble({}, ModelParameters({KILLS: PropParameters((5.0,) * 5, 1.0, tuple(table))}, (0.5,) * 4))
-    calibrated = model.forecast(KILLS, np.array([mean]), 0, MapRange(1, 1)).calibrated
+    model = calibrated_by(small_model, tuple(table))
+    calibrated = alone(model, of_maps([0.5], [mean], [1.5 * mean]), [0], MapRange(1, 1)).calibrated
     assert calibrated.pmf.min() >= 0
     assert calibrated.pmf.sum() == pytest.approx(1.0)
 
@@ -118,26 +190,36 @@ def test_the_calibration_is_the_one_of_the_table(small_model: PropEnsemble) -> N
     assert model.calibrate(KILLS, np.full((1, 4), 0.25))[0] == pytest.approx([0.2, 0.2, 0.3, 0.3])
 
 
-@pytest.mark.parametrize("map_range", RANGES)
-@pytest.mark.parametrize("knots", [2, 101])
-def test_one_forecast_and_many_agree_to_the_bit(small_model: PropEnsemble, map_range: MapRange, knots: int) -> None:
-    """A player's distribution, raw and calibrated, is the same alone and among hundreds, as serving and scoring ask."""
-    rng = np.random.default_rng(4)
+@settings(max_examples=40)
+@given(
+    map_range=st.sampled_from(RANGES),
+    players=st.sampled_from([1, 2, 5, 9, 10]),
+    knots=st.sampled_from([2, 101]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_one_forecast_and_many_agree_to_the_bit(
+    small_model: PropEnsemble, map_range: MapRange, players: int, knots: int, seed: int
+) -> None:
+    """A question's distribution, raw and calibrated, is the same alone and among others, as serving and scoring ask."""
+    rng = np.random.default_rng(seed)
     model = calibrated_by(small_model, tuple((np.linspace(0, 1, knots) ** 1.3).tolist()))
-    means, position = rng.uniform(0.05, 15.0, (300, len(map_range.maps))), rng.integers(0, 5, 300)
-    together = model.forecasts(KILLS, means, position, map_range)
-    for one, of_player, at in zip(together, means, position, strict=True):
-        alone = model.forecast(KILLS, of_player, int(at), map_range)
-        assert alone.base.pmf.tobytes() == one.base.pmf.tobytes()
-        assert alone.calibrated.pmf.tobytes() == one.calibrated.pmf.tobytes()
-    raw = np.stack([one.base.pmf for one in together])
-    assert [row.tobytes() for row in model.calibrate(KILLS, raw)] == [one.calibrated.pmf.tobytes() for one in together]
+    rows, cells = 7, players * len(map_range.maps)
+    win, counts = rng.uniform(0.1, 0.9, rows * cells), rng.uniform(0.05, 15.0, (rows * cells, 2))
+    position = rng.integers(0, 5, (rows, players))
+    sides = np.concatenate([[True], rng.random(players - 1) < 0.5])
+    told: dict[str, Any] = {"same_side": sides, "best_of": None if rng.random() < 0.5 else 5}
+    together = model.forecasts(KILLS, MapMeans(win, counts), position, map_range, **told)
+    for row, one in enumerate(together):
+        own = slice(row * cells, (row + 1) * cells)
+        of_one = alone(model, MapMeans(win[own], counts[own]), position[row].tolist(), map_range, **told)
+        assert of_one.base.pmf.tobytes() == one.base.pmf.tobytes()
+        assert of_one.calibrated.pmf.tobytes() == one.calibrated.pmf.tobytes()
 
 
-def test_two_players_are_convolved(small_model: PropEnsemble) -> None:
+def test_two_series_are_convolved(small_model: PropEnsemble) -> None:
     """The sum of two players is the convolution of both, before and after calibration; means add up."""
-    one = small_model.forecast(KILLS, np.array([3.0]), 3, MapRange(1, 1))
-    two = small_model.forecast(KILLS, np.array([0.6]), 4, MapRange(1, 1))
+    one = alone(small_model, of_maps([0.7], [2.0], [3.0]), [3], MapRange(1, 1))
+    two = alone(small_model, of_maps([0.2], [0.4], [0.6]), [4], MapRange(1, 1))
     both = sum_of([one, two])
     for name in ("base", "calibrated"):
         parts, total = (getattr(one, name), getattr(two, name)), getattr(both, name)

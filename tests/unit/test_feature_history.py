@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stores.features.belief import DAY_US
 from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
 from stores.features.history import FeatureHistory
-from stores.features.players import DAY_US, STRENGTHS
-from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, PLAYER_STATS, POSITIONS, TEAM_FEATURES
+from stores.features.players import STRENGTHS
+from stores.features.schema import CONTEXT_FEATURES, PLAYER_FEATURES, PLAYER_STATS, POSITIONS, RATINGS, TEAM_FEATURES
 from stores.features.teams import ELO_STEP, PATCH_PULL, ROLE_PULL, START_ELO, LeagueHistory, elo_gain
 
 MINUTE_US = 60_000_000
@@ -50,9 +51,9 @@ def of_player(history: FeatureHistory, now_us: int, player: str = "blue-mid", po
     return dict(zip(PLAYER_FEATURES, history.player(player, position, "LCK", now_us).tolist(), strict=True))
 
 
-def of_team(history: FeatureHistory, team: str | None, league: str = "LCK") -> dict[str, float]:
+def of_team(history: FeatureHistory, team: str | None, now_us: int = START_US) -> dict[str, float]:
     """The team's features by name."""
-    return dict(zip(TEAM_FEATURES, history.team(team, league).tolist(), strict=True))
+    return dict(zip(TEAM_FEATURES, history.team(team, "LCK", now_us).tolist(), strict=True))
 
 
 def of_context(history: FeatureHistory, league: str = "LCK", patch: str = "16.01") -> dict[str, float]:
@@ -243,13 +244,17 @@ def test_a_team_by_hand() -> None:
 
 @pytest.mark.parametrize("team", [None, "newcomers"])
 def test_an_unknown_team_is_the_leagues_average(team: str | None) -> None:
-    """All horizons are the league's average team; its rating is the first one."""
+    """All horizons and its state are the league's average team; its ratings are the first ones."""
     history = observed(game())
     context = of_context(history)
     features = of_team(history, team)
-    for name in TEAM_FEATURES[:-2]:
-        assert features[name] == pytest.approx(context[f"league_{name}"]), name
+    for name in TEAM_FEATURES:
+        if name not in {*RATINGS, "games_known"}:
+            assert features[name] == pytest.approx(context[f"league_{name}"]), name
     assert (features["elo"], features["games_known"]) == (START_ELO, 0)
+    assert (features["rating"], features["roster_strength"]) == (0, 0)
+    for name in RATINGS:  # before the first game of a league its average rating is the first one
+        assert features[name] == pytest.approx(of_context(history, "LPL")[f"league_{name}"]), name
     assert set(history.teams) == {"blue", "red"}
 
 

@@ -14,9 +14,11 @@ from actors.feature_shard import FeatureShard, Publication
 from actors.feature_view import FeatureView
 from pipelines.snapshots import SILVER_COLUMNS, Snapshots, take_snapshots
 from stores.errors import NotFoundError
-from stores.features.schema import FEATURE_VERSION, PLAYER_FEATURES, POSITIONS
+from stores.features.schema import CHAMPION_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITION_INDEX, POSITIONS
 from stores.features.tables import (
     AS_OF,
+    CHAMPION_SNAPSHOTS,
+    CHAMPIONS_SNAPSHOT,
     FEATURES,
     PLAYER_SNAPSHOTS,
     TEAM_SNAPSHOTS,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 SHARDS = ("shard-0", "shard-1", "shard-2")
 TEAMS = {"LCK": ("T1", "GEN", "KT", "DK"), "LPL": ("BLG", "TES")}
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+PICKS = ("Ahri", "Akali", "K'Sante", "Vi", "Jhin", "Rell", "Gnar")
 
 
 def played(game: int, league: str, teams: tuple[str, str]) -> list[dict[str, object]]:
@@ -54,7 +57,7 @@ def played(game: int, league: str, teams: tuple[str, str]) -> list[dict[str, obj
             "team": own,
             "team_id": f"t:{own}",
             "position": str(position),
-            "champion": "Ahri",
+            "champion": PICKS[(at + game) % len(PICKS)],
             "won": own == teams[0],
             "kills": at + game % 3,
             "deaths": 2,
@@ -94,6 +97,7 @@ def publish(lake: IcebergLake, snapshots: Snapshots, version: str = FEATURE_VERS
     properties = made | {
         TEAMS_SNAPSHOT: commit(lake, TEAM_SNAPSHOTS, snapshots.teams, made),
         TOURNAMENTS_SNAPSHOT: commit(lake, TOURNAMENT_SNAPSHOTS, snapshots.tournaments, made),
+        CHAMPIONS_SNAPSHOT: commit(lake, CHAMPION_SNAPSHOTS, snapshots.champions, made),
         AS_OF: pc.max(snapshots.players["as_of"]).as_py().isoformat(),
     }
     return int(commit(lake, PLAYER_SNAPSHOTS, snapshots.players, properties))
@@ -103,7 +107,7 @@ def publish(lake: IcebergLake, snapshots: Snapshots, version: str = FEATURE_VERS
 def place(tmp_path: Path) -> LakeSettings:
     """A lake of its own, with empty gold tables."""
     settings = LakeSettings(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/warehouse")
-    IcebergLake(settings).ensure((PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS))
+    IcebergLake(settings).ensure((PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS, CHAMPION_SNAPSHOTS))
     return settings
 
 
@@ -126,7 +130,7 @@ def newest(rows: pa.Table, key: str) -> list[str]:
 
 
 def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
-    """Every player, team and league of the newest snapshot is in exactly one shard, with its own numbers."""
+    """Every player, team, league and champion of the newest snapshot is in exactly one shard, with its own numbers."""
     snapshots = history(12)
     snapshot_id = publish(IcebergLake(place), snapshots)
     shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
@@ -147,6 +151,12 @@ def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
         assert str(POSITIONS[found.position]) == row["position_primary"]
         expected = np.array([row[name] for name in PLAYER_FEATURES], dtype=np.float64)
         np.testing.assert_array_equal(view.player_features(found.player_id), expected)
+    picks = snapshots.champions.filter(pc.is_null(snapshots.champions["series_id"])).to_pylist()
+    assert sum(len(shard.champions) for shard in shards) == len(picks) > len(PICKS)
+    for row in picks:
+        assert view.champions.find(row["champion"].lower()).name == row["champion"]
+        seen = view.champion(row["champion"], POSITION_INDEX[row["position"]])
+        np.testing.assert_array_equal(seen, [row[name] for name in CHAMPION_FEATURES])
 
 
 def test_a_reader_that_is_up_to_date_gets_nothing(place: LakeSettings) -> None:
@@ -203,10 +213,11 @@ def test_features_of_other_code_are_not_published(place: LakeSettings) -> None:
         shard_of(place).newer_than(None)
 
 
-def test_a_world_without_known_teams_is_published(place: LakeSettings) -> None:
-    """Where no team is known, the shards hold no team, and players all the same."""
+def test_a_world_without_known_teams_and_picks_is_published(place: LakeSettings) -> None:
+    """Where no team and no pick is known, the shards hold no team and no champion, and players all the same."""
     made = history(2)
-    publish(IcebergLake(place), Snapshots(made.players, TEAM_SNAPSHOTS.schema.empty_table(), made.tournaments))
+    teams, champions = TEAM_SNAPSHOTS.schema.empty_table(), CHAMPION_SNAPSHOTS.schema.empty_table()
+    publish(IcebergLake(place), Snapshots(made.players, teams, made.tournaments, champions))
     shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
-    assert sum(len(shard.teams) for shard in shards) == 0
+    assert sum(len(shard.teams) + len(shard.champions) for shard in shards) == 0
     assert sum(len(shard.players) for shard in shards) == 20

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from stores.features.schema import (
     CONTEXT_FEATURES,
+    EXPECTATIONS,
     FEATURE_VERSION,
     MODEL_FEATURES,
     PLAYER_FEATURES,
     POSITIONS,
+    RESULTS,
     TEAM_FEATURES,
 )
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
@@ -25,9 +27,17 @@ if TYPE_CHECKING:
 GAME_NUMBER = 3
 OWN_FORMULAS = {
     "elo_difference",
+    "rating_difference",
+    "rating_variance",
+    "roster_difference",
+    "expected_pace",
+    "expected_opponent_pace",
+    "expected_length",
+    "lineup_kills_share",
     "expected_team_kills",
     "expected_kills_by_share",
     "expected_assists_by_share",
+    *EXPECTATIONS,
     "position",
     "game_number",
 }
@@ -57,8 +67,8 @@ def meant(name: str, position: str) -> float:
         return CONTEXT[f"league_{position}_{name.removeprefix('role_')}"]
     if name.startswith("player_"):
         return PLAYER[name.removeprefix("player_")]
-    if name.startswith(("opponent_kills_allowed", "opponent_assists_allowed")):
-        return OPPONENT[f"{position}_{name.removeprefix('opponent_')}"]
+    if name.startswith(("opponent_kills_allowed", "opponent_assists_allowed", "opponent_role_")):
+        return OPPONENT[f"{position}_{name.removeprefix('opponent_').removeprefix('role_')}"]
     if name.startswith("opponent_"):
         return OPPONENT[name.removeprefix("opponent_")]
     if name.startswith("team_"):
@@ -88,6 +98,53 @@ def test_the_formulas(position: int) -> None:
     assert made["expected_assists_by_share"] == np.float32(PLAYER["assist_share_hl40"] * kills)
     assert made["elo_difference"] == TEAM["elo"] - OPPONENT["elo"]
     assert (made["position"], made["game_number"]) == (position, GAME_NUMBER)
+
+
+@pytest.mark.parametrize("position", range(len(POSITIONS)))
+def test_what_the_meeting_promises(position: int) -> None:
+    """Ratings are compared and their variances added; attack meets defence; both teams stretch the league's game."""
+    made = row(position)
+    assert made["rating_difference"] == TEAM["rating"] - OPPONENT["rating"]
+    assert made["rating_variance"] == TEAM["rating_variance"] + OPPONENT["rating_variance"]
+    assert made["roster_difference"] == TEAM["roster_strength"] - OPPONENT["roster_strength"]
+    assert made["expected_pace"] == np.float32(TEAM["attack"] * OPPONENT["defence"])
+    assert made["expected_opponent_pace"] == np.float32(OPPONENT["attack"] * TEAM["defence"])
+    length = CONTEXT["league_game_minutes"] * TEAM["length"] * OPPONENT["length"]
+    assert made["expected_length"] == pytest.approx(length, rel=1e-6)
+
+
+@pytest.mark.parametrize("position", range(len(POSITIONS)))
+@pytest.mark.parametrize("result", RESULTS)
+@pytest.mark.parametrize("stat", ["kills", "assists"])
+def test_an_expectation_by_hand(position: int, result: str, stat: str) -> None:
+    """Kills of such a team at this pace, times the role's share in such a result, times the player's own factor."""
+    share = CONTEXT[f"{POSITIONS[position]}_{stat}_share_when_{result}"]
+    pace = TEAM["attack"] * OPPONENT["defence"]
+    expected = CONTEXT[f"league_kills_when_{result}"] * pace * share * PLAYER[f"{stat}_factor"]
+    assert row(position)[f"expected_{stat}_when_{result}"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("position", range(len(POSITIONS)))
+def test_the_share_in_a_line_up_by_hand(position: int) -> None:
+    """The player competes with the four others of his team's last line-up; who held his own role counts for nothing."""
+    shares = [CONTEXT[f"{one}_kills_share_when_won"] * TEAM[f"{one}_kills_factor"] for one in POSITIONS]
+    shares[position] = CONTEXT[f"{POSITIONS[position]}_kills_share_when_won"] * PLAYER["kills_factor"]
+    assert row(position)["lineup_kills_share"] == pytest.approx(shares[position] / sum(shares), rel=1e-6)
+
+
+def test_the_shares_of_a_line_up_add_up_to_one() -> None:
+    """If the five of a line-up are asked for one by one, all kills of their team are given away."""
+    n = len(POSITIONS)
+    rng = np.random.default_rng(4)
+    player, team, context = (
+        rng.lognormal(size=len(names)) for names in (PLAYER_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES)
+    )
+    players = np.tile(player, (n, 1))
+    at = PLAYER_FEATURES.index("kills_factor")
+    players[:, at] = [team[TEAM_FEATURES.index(f"{one}_kills_factor")] for one in POSITIONS]
+    teams, contexts = np.tile(team, (n, 1)), np.tile(context, (n, 1))
+    made = assemble(players, teams, teams, contexts, np.arange(n), np.ones(n, dtype=np.int64))
+    assert made[:, MODEL_FEATURES.index("lineup_kills_share")].sum() == pytest.approx(1.0, rel=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
@@ -133,5 +190,5 @@ def test_names_are_unique(names: tuple[str, ...]) -> None:
 
 def test_the_version_is_fixed() -> None:
     """A change of the model's columns changes the version, and must be meant."""
-    assert FEATURE_VERSION.startswith("f1-")
-    assert len(FEATURE_VERSION) == len("f1-") + 8
+    assert FEATURE_VERSION.startswith("f2-")
+    assert len(FEATURE_VERSION) == len("f2-") + 8

@@ -9,15 +9,25 @@ import numpy as np
 import pytest
 
 from actors.feature_view import FeatureView
-from actors.published import FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+from actors.published import ChampionEntry, FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
 from actors.ring import HashRing
-from stores.errors import ConflictError, InvalidError
-from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, TEAM_FEATURES
+from stores.errors import ConflictError, InvalidError, NotFoundError
+from stores.features.schema import (
+    CHAMPION_FEATURES,
+    CONTEXT_FEATURES,
+    FEATURE_VERSION,
+    PLAYER_FEATURES,
+    TEAM_FEATURES,
+)
 
 SOURCE = FeatureSource(7, FEATURE_VERSION, datetime(2026, 5, 31, tzinfo=UTC))
 PLAYERS = [PlayerEntry(f"p{at}", f"Player {at}", at % 5, f"t{at % 4}", f"Team {at % 4}", "LCK", at) for at in range(40)]
 TEAMS = [TeamEntry(f"t{at}", f"Team {at}", "LCK", at) for at in range(4)]
 LEAGUES = [TournamentEntry(name, "16.10", 10) for name in ("LCK", "LPL")]
+TOP, MID = 0, 2
+CHAMPIONS = [
+    ChampionEntry(*one) for one in (("Ahri", MID, 40), ("K'Sante", TOP, 30), ("Ahri", TOP, 2), ("Akali", MID, 9))
+]
 
 
 def shard_of(names: list[str], name: str) -> PublishedShard:
@@ -26,6 +36,7 @@ def shard_of(names: list[str], name: str) -> PublishedShard:
     players = [at for at, one in enumerate(PLAYERS) if ring.owner(one.key) == name]
     teams = [at for at, one in enumerate(TEAMS) if ring.owner(one.key) == name]
     leagues = [at for at, one in enumerate(LEAGUES) if ring.owner(one.key) == name]
+    champions = [at for at, one in enumerate(CHAMPIONS) if ring.owner(one.name) == name]
     return PublishedShard(
         shard=name,
         source=SOURCE,
@@ -35,6 +46,8 @@ def shard_of(names: list[str], name: str) -> PublishedShard:
         team_features=np.outer(teams, np.ones(len(TEAM_FEATURES))),
         tournaments=tuple(LEAGUES[at] for at in leagues),
         tournament_features=np.outer(leagues, np.ones(len(CONTEXT_FEATURES))),
+        champions=tuple(CHAMPIONS[at] for at in champions),
+        champion_features=np.outer(champions, np.ones(len(CHAMPION_FEATURES))),
     )
 
 
@@ -54,6 +67,25 @@ def test_features_are_found_wherever_the_ring_put_them(count: int) -> None:
     for at, league in enumerate(LEAGUES):
         assert (view.context(view.tournaments.find(league.name).name) == at).all()
     assert not view.has_team("t99")
+    for at, champion in enumerate(CHAMPIONS):
+        row = view.champion(champion.name, champion.position)
+        assert row is not None
+        assert (row == at).all()
+
+
+def test_a_champion_is_found_by_name_and_read_by_role() -> None:
+    """A name means the champion whatever its role; a role it was never played in has no row; near names are told."""
+    view = FeatureView([shard_of(["a"], "a")])
+    assert view.champions.find(" ahri ").name == "Ahri"
+    ahri_top = view.champion("Ahri", TOP)
+    assert ahri_top is not None
+    assert ahri_top.tolist() == [2.0] * len(CHAMPION_FEATURES)
+    assert view.champion("Akali", TOP) is None
+    for typed, meant in (("ksante", "K'Sante"), ("ahrri", "Ahri"), ("Akall", "Akali")):
+        with pytest.raises(NotFoundError, match="no champion is called") as caught:
+            view.champions.find(typed)
+        assert caught.value.suggestions[0] == meant
+        assert len(set(caught.value.suggestions)) == len(caught.value.suggestions)
 
 
 def test_rows_are_mapped_and_not_copied() -> None:

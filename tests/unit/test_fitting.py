@@ -1,26 +1,20 @@
-"""Fitting: time is never mixed, and what was simulated is found again."""
+"""Fitting: no row is scored by what its own outcome chose, and too few rows are refused."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from actors.count_members import Member
+from actors.series_results import SeriesParameters
 from stores.domain.props import PropType
 from stores.errors import InvalidError
 from training.boosting import BoostingCluster, BoostingParams
-from training.fitting import (
-    CALIBRATION_KNOTS,
-    best_size,
-    fit_model,
-    fit_parameters,
-    map_continuation,
-    pairs_of_maps,
-    split_by_time,
-)
+from training.fitting import _cross_fitted, _holdout_rows, fit_model
+from training.subsets import MAPS_1_2, ONE_MAP, pairs_of_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,121 +23,67 @@ if TYPE_CHECKING:
 
     from training.dataset import TrainingSet
 
+KILLS = PropType.KILLS
 START = np.datetime64("2026-01-01", "us")
-HOUR = np.timedelta64(1, "h")
+DAY = np.timedelta64(1, "D")
+SERIES = 200
+EVEN = SeriesParameters(rating_weight=0.0, roster_weight=0.0, spread=0.5, formats=(0.2, 0.5, 0.3))
 
 
-def objects(values: Any) -> NDArray[np.object_]:
-    """Ids as the training set holds them."""
-    return np.asarray(values).astype(str).astype(object)
-
-
-@given(
-    lengths=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), min_size=2, max_size=40),
-    share=st.floats(0.05, 0.6),
-)
-def test_a_split_never_cuts_a_series(
-    make_rows: Callable[..., TrainingSet], lengths: list[tuple[int, int]], share: float
-) -> None:
-    """Every series lies on one side, all of the older side began before all of the newer, and nothing is lost."""
-    series = np.repeat(np.arange(len(lengths)), [maps for _, maps in lengths])
-    opened = START + np.array([day for day, _ in lengths])[series] * 24 * HOUR
-    game = np.concatenate([np.arange(maps) for _, maps in lengths])
-    rows = make_rows(objects(series), opened + game * HOUR, series_started_at=opened, series_id=objects(series))
-    older, newer = split_by_time(rows, share)
-    assert len(older) + len(newer) == len(rows)
-    assert len(newer) >= share * len(rows) - 1
-    assert not set(older.series_id) & set(newer.series_id)
-    if len(older):
-        assert older.series_started_at.max() < newer.series_started_at.min()
-
-
-def test_pairs_are_maps_one_and_two_of_the_same_player(make_rows: Callable[..., TrainingSet]) -> None:
-    """Pairs are found in any order; a player who joins on map 2, or leaves after map 1, is in none."""
-    facts = [("s1", "b", 2), ("s1", "a", 1), ("s1", "b", 1), ("s1", "a", 2), ("s1", "a", 3), ("s2", "a", 1)]
-    facts += [("s3", "c", 1), ("s3", "d", 2)]
-    rows = make_rows(
-        [player for _, player, _ in facts],
-        np.full(len(facts), START),
-        series_id=objects([series for series, _, _ in facts]),
-        game_number=np.array([game for _, _, game in facts]),
-    )
-    first, second = pairs_of_maps(rows)
-    assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(1, 3), (2, 0)]
-    none = pairs_of_maps(rows.where(rows.game_number == 1))
-    assert [len(part) for part in none] == [0, 0]
-
-
-def test_map_continuation_counts_series(make_rows: Callable[..., TrainingSet]) -> None:
-    """Ten series of 2, 3, 5 and 1 maps, counted by hand with one of each kind added; players do not count twice."""
-    lengths = [2, 2, 2, 2, 3, 3, 3, 3, 5, 1]
-    series = np.repeat(np.arange(10), [2 * maps for maps in lengths])
-    game = np.concatenate([np.tile(np.arange(maps) + 1, 2) for maps in lengths])
-    player = np.concatenate([np.repeat(["a", "b"], maps) for maps in lengths])
-    rows = make_rows(player, np.full(len(game), START), series_id=objects(series), game_number=game)
-    assert map_continuation(rows) == pytest.approx(((9 + 1) / 12, (5 + 1) / 11, (1 + 1) / 7, (1 + 1) / 3))
-
-
-@pytest.mark.parametrize("size", [1.5, 5.0, 20.0])
-def test_the_size_is_found_again(size: float) -> None:
-    """From 40,000 simulated counts of many means, the size is found within a tenth."""
-    rng = np.random.default_rng(1)
-    means = rng.uniform(1.0, 8.0, 40_000)
-    y = rng.negative_binomial(size, size / (size + means))
-    assert best_size(y, means) == pytest.approx(size, rel=0.1)
-
-
-def test_counts_without_overdispersion_get_the_largest_size() -> None:
-    """Poisson counts are nearly Poisson; no row at all is the usual size of a role."""
-    rng = np.random.default_rng(1)
-    means = rng.uniform(1.0, 8.0, 20_000)
-    assert best_size(rng.poisson(means), means) > 100
-    assert best_size(np.array([], dtype=np.int64), np.array([])) == 4.0
-
-
-def two_maps(make_rows: Callable[..., TrainingSet], kills: NDArray[np.int64]) -> TrainingSet:
-    """Rows of maps 1 and 2: ``kills`` has the shape [series, 2]."""
-    series = np.repeat(np.arange(len(kills)), 2)
+@pytest.fixture(scope="module")
+def rows(make_rows: Callable[..., TrainingSet]) -> TrainingSet:
+    """Series of two maps, one a day, five players of the winner of each."""
+    series, game, role = (axis.ravel() for axis in np.meshgrid(range(SERIES), (1, 2), range(5), indexing="ij"))
+    opened = START + series * DAY
     return make_rows(
-        objects(series),
-        START + series * HOUR,
-        series_id=objects(series),
-        game_number=np.tile([1, 2], len(kills)),
-        kills=kills.ravel(),
-        position=series % 5,
+        [f"p{one}" for one in role],
+        opened + game * np.timedelta64(1, "h"),
+        series_started_at=opened,
+        series_id=series.astype(str).astype(object),
+        match_id=np.array([f"{one}-{of}" for one, of in zip(series, game, strict=True)], dtype=object),
+        game_number=game,
+        position=role,
+        won=np.ones(len(series), dtype=np.bool_),
+        kills=np.random.default_rng(3).poisson(4.0, len(series)),
     )
 
 
-def test_independent_maps_have_the_exponent_one(make_rows: Callable[..., TrainingSet]) -> None:
-    """Maps that know nothing of one another: the size of the sum is twice that of a map."""
-    rng = np.random.default_rng(2)
-    kills = rng.negative_binomial(5.0, 5.0 / 9.0, size=(30_000, 2))
-    found = fit_parameters(two_maps(make_rows, kills), PropType.KILLS, np.full(60_000, 4.0))
-    assert found.sum_exponent == pytest.approx(1.0, abs=0.1)
-    assert found.sizes == pytest.approx([5.0] * 5, rel=0.15)
-
-
-def test_one_shared_factor_has_the_exponent_zero(make_rows: Callable[..., TrainingSet]) -> None:
-    """A day's form that both maps share: the sum is as wide as one map of twice the mean."""
-    rng = np.random.default_rng(3)
-    form = rng.gamma(5.0, 1 / 5.0, size=(30_000, 1))
-    kills = rng.poisson(4.0 * form, size=(30_000, 2))
-    found = fit_parameters(two_maps(make_rows, kills), PropType.KILLS, np.full(60_000, 4.0))
-    assert found.sum_exponent == pytest.approx(0.0, abs=0.1)
-
-
-def test_a_true_model_needs_no_calibration(make_rows: Callable[..., TrainingSet]) -> None:
-    """The table of a model whose means are true is the diagonal, that of one who says too much bends away."""
+@pytest.fixture(scope="module")
+def means(rows: TrainingSet) -> dict[Member, NDArray[np.float64]]:
+    """What the members expect, each something else."""
     rng = np.random.default_rng(4)
-    means = rng.uniform(1.0, 8.0, 40_000)
-    rows = two_maps(make_rows, rng.negative_binomial(5.0, 5.0 / (5.0 + means)).reshape(-1, 2))
-    knots = np.linspace(0, 1, CALIBRATION_KNOTS)
-    true = np.array(fit_parameters(rows, PropType.KILLS, means).calibration)
-    assert np.abs(true - knots).max() < 0.01
-    assert (true[0], true[-1]) == (0.0, 1.0)
-    bent = np.array(fit_parameters(rows, PropType.KILLS, means * 1.3).calibration)
-    assert (bent - knots).max() > 0.05
-    assert (np.diff(bent) >= 0).all()
+    return {member: rng.uniform(2.0, 6.0, (len(rows), 2)) for member in Member}
+
+
+@pytest.mark.parametrize("changed", [True, False], ids=["newer", "older"])
+def test_each_half_is_scored_by_what_the_other_chose(
+    rows: TrainingSet, means: dict[Member, NDArray[np.float64]], *, changed: bool
+) -> None:
+    """Other outcomes of a half change what is said of the other half, never a bit of what is said of its own."""
+    newer = rows.series_started_at >= START + SERIES // 2 * DAY
+    own = newer == changed
+    kills = np.where(own, rows.counts[KILLS] * 3 + 1, rows.counts[KILLS])
+    other = replace(rows, counts={KILLS: kills})
+    before, after = (_cross_fitted(one, KILLS, means, EVEN, frozenset()) for one in (rows, other))
+    pairs = own[pairs_of_maps(rows)[0]]
+    for maps, part in ((ONE_MAP, own), (MAPS_1_2, pairs)):
+        assert after[maps][part].tobytes() == before[maps][part].tobytes()
+        assert (after[maps][~part] != before[maps][~part]).any(axis=1).all()
+        assert after[maps].sum(axis=1) == pytest.approx(1.0)
+
+
+def test_the_holdout_is_of_the_rows_that_were_scored(
+    rows: TrainingSet, means: dict[Member, NDArray[np.float64]]
+) -> None:
+    """Every row, and every player's first map for the sum, with what happened."""
+    pmfs = _cross_fitted(rows, KILLS, means, EVEN, frozenset())
+    one, both = (_holdout_rows(rows, KILLS, maps, pmfs[maps]) for maps in (ONE_MAP, MAPS_1_2))
+    first, second = pairs_of_maps(rows)
+    assert one.match_id.tolist() == rows.match_id.tolist()
+    assert one.actual.tolist() == rows.counts[KILLS].tolist()
+    assert both.match_id.tolist() == rows.match_id[first].tolist()
+    assert both.actual.tolist() == (rows.counts[KILLS][first] + rows.counts[KILLS][second]).tolist()
+    assert (both.player_id == rows.player_id[second]).all()
 
 
 def test_too_few_rows_are_refused(make_rows: Callable[..., TrainingSet]) -> None:

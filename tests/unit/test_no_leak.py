@@ -18,6 +18,22 @@ from pipelines.season import write_season
 from pipelines.silver_rows import to_arrow
 from pipelines.snapshots import take_snapshots
 from pipelines.sources import read_source
+from stores.features.schema import (
+    CHAMPION_FEATURES,
+    CONTEXT_FEATURES,
+    LEAGUE_STATE,
+    LINEUP_FACTORS,
+    MODEL_FEATURES,
+    PLAYER_FEATURES,
+    PLAYER_POOL,
+    PLAYER_STATE,
+    PLAYER_WINDOW,
+    RATINGS,
+    RESULT_STATS,
+    ROLE_SHARES,
+    TEAM_FEATURES,
+    TEAM_STATE,
+)
 from stores.lake.tables import PLAYER_PERFORMANCE, STAMP
 from training.dataset import TrainingSet, build_training_set
 
@@ -32,6 +48,16 @@ if TYPE_CHECKING:
 TABLES = ("players", "teams", "tournaments")
 OUTCOMES = ("kills", "deaths", "assists", "team_kills", "opponent_kills", "damage_share", "vision_score", "champion")
 SEED = 11
+FORM = ("form_z_score", "recent_performance_trend", "volatility_index")  # of games, not of days
+FEATURES = {"players": PLAYER_FEATURES, "teams": TEAM_FEATURES, "tournaments": CONTEXT_FEATURES}
+# nobody in this season plays twice within a month, so that only the real games move the window
+COUNTED = {"position", "game_number", *(f"player_{name}" for name in PLAYER_WINDOW if name not in FORM)}
+# what the models of kills, wins and champions say
+MODELLED = {
+    "players": (*RESULT_STATS, *PLAYER_STATE, *PLAYER_POOL),
+    "teams": (*TEAM_STATE, *LINEUP_FACTORS, *RATINGS),
+    "tournaments": (*(f"league_{name}" for name in (*RATINGS, *LEAGUE_STATE)), *ROLE_SHARES),
+}
 
 
 def candidates(folder: Path) -> Iterator[dict[str, object]]:
@@ -92,7 +118,7 @@ def until(table: pa.Table, moment: datetime) -> pa.Table:
 def training_set(silver: pl.DataFrame, snapshots: Snapshots) -> TrainingSet:
     """The model's rows."""
     labels = to_arrow(silver, PLAYER_PERFORMANCE.schema)
-    return build_training_set(labels, snapshots.players, snapshots.teams, snapshots.tournaments)
+    return build_training_set(labels, snapshots.players, snapshots.teams, snapshots.tournaments, snapshots.champions)
 
 
 def series_starts(silver: pl.DataFrame) -> list[datetime]:
@@ -127,6 +153,33 @@ def test_the_rows_of_the_model_are_as_blind(silver: pl.DataFrame) -> None:
         assert early.any()
         assert (truth.game_number[early] > 1).any()
         assert truth.features[early].tobytes() == changed.features[early].tobytes(), cut
+        before = truth.started_at.astype("datetime64[us]") < np.datetime64(cut.replace(tzinfo=None), "us")
+        assert truth.draft[before].tobytes() == changed.draft[before].tobytes(), cut
+
+
+def picks(table: pa.Table) -> dict[tuple[str, str, str], tuple[float, ...]]:
+    """What is known of each pick of a series."""
+    return {
+        (row["series_id"], row["champion"], row["position"]): tuple(row[name] for name in CHAMPION_FEATURES)
+        for row in table.to_pylist()
+    }
+
+
+def test_a_champion_is_known_by_what_came_before(silver: pl.DataFrame) -> None:
+    """What comes from a cut on decides which champions have a row there, but not what is in it; later rows differ."""
+    truth, cuts = snapshots_of(silver), series_starts(silver)
+    at_cut, differing = 0, []
+    for cut in cuts[::3]:
+        changed = snapshots_of(otherwise(silver, cut))
+        before, after = (picks(until(one.champions, cut)) for one in (truth, changed))
+        common = before.keys() & after.keys()
+        assert all(before[key] == after[key] for key in common), cut
+        opened = set(truth.champions.filter(pc.field("as_of") == pa.scalar(cut, STAMP))["series_id"].to_pylist())
+        at_cut += sum(key[0] in opened for key in common)
+        before, after = (picks(one.champions) for one in (truth, changed))
+        differing += [before[key] != after[key] for key in before.keys() & after.keys() if key[0] is None]
+    assert at_cut > 5
+    assert np.mean(differing) > 0.9
 
 
 def test_the_test_can_fail(silver: pl.DataFrame) -> None:
@@ -141,3 +194,29 @@ def test_the_test_can_fail(silver: pl.DataFrame) -> None:
         assert (differing > 0.3).mean() > 0.7, name  # most features, of many
     late = [as_of > cuts[-10] for as_of in truth.players["as_of"].to_pylist()]
     assert (bits(truth.players.filter(late)) != bits(changed.players.filter(late))).any(axis=1).mean() > 0.9
+
+
+def test_all_that_the_models_know_is_watched(silver: pl.DataFrame) -> None:
+    """Every feature is among the compared bits, and each of the models' moves with what happens after a cut."""
+    cuts = series_starts(silver)
+    truth, changed = snapshots_of(silver), snapshots_of(otherwise(silver, cuts[len(cuts) // 2]))
+    for table, modelled in MODELLED.items():
+        before, after = getattr(truth, table), getattr(changed, table)
+        compared = [field.name for field in before.schema if pa.types.is_floating(field.type)]
+        assert set(FEATURES[table]) <= set(compared)
+        newest = before["series_id"].is_null()
+        differing = (bits(before.filter(newest)) != bits(after.filter(newest))).mean(axis=0)
+        still = [name for name in modelled if differing[compared.index(name)] < 0.5]
+        assert not still, table
+
+
+def test_all_columns_of_the_row_are_watched(silver: pl.DataFrame) -> None:
+    """Each column of the model's later rows moves with what happens from a cut on, but for those that only count."""
+    cuts = series_starts(silver)
+    cut = cuts[len(cuts) // 2]
+    other = otherwise(silver, cut)
+    truth, changed = (training_set(one, snapshots_of(one)) for one in (silver, other))
+    late = truth.series_started_at.astype("datetime64[us]") > np.datetime64(cut.replace(tzinfo=None), "us")
+    before, after = (one.features[late].view(np.int32) for one in (truth, changed))
+    still = {name for name, moves in zip(MODEL_FEATURES, (before != after).any(axis=0), strict=True) if not moves}
+    assert still == COUNTED

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stores.domain.props import (
+    FORMATS,
     MAX_LINE,
     MAX_MAP,
     MAX_PLAYERS,
@@ -66,6 +67,11 @@ def test_what_is_valid_is_taken(players: tuple[str, ...], line: float, one: int,
         ({"prop_value": 2.25}, "prop_value"),
         ({"position_roles": (Position.MID,)}, "position_roles"),
         ({"position_roles": (Position.MID, Position.SUPPORT, Position.TOP)}, "position_roles"),
+        ({"champions": ("Azir",)}, "champions"),
+        ({"champions": ("Azir", "Bard", "Vi")}, "champions"),
+        ({"champions": ("Azir", "  ")}, "champions.1"),
+        ({"champions": ("Azir", " AZIR ")}, "champions.1"),
+        *(({"best_of": maps}, "best_of") for maps in (-1, 0, 1, 2, 4, 6)),
     ],
 )
 def test_what_is_wrong_names_its_field(changes: dict[str, Any], field: str) -> None:
@@ -74,6 +80,23 @@ def test_what_is_wrong_names_its_field(changes: dict[str, Any], field: str) -> N
         request(**changes)
     assert refused.value.field == field
     assert str(refused.value)
+
+
+@given(map_numbers, map_numbers, st.integers(-1, MAX_MAP + 2))
+def test_a_series_has_the_maps_of_its_format(one: int, other: int, best_of: int) -> None:
+    """A map beyond the format cannot be asked for, and only three formats are played."""
+    maps = MapRange(min(one, other), max(one, other))
+    if best_of in FORMATS and maps.last <= best_of:
+        assert request(map_range=maps, best_of=best_of).best_of == best_of
+    else:
+        with pytest.raises(InvalidError) as refused:
+            request(map_range=maps, best_of=best_of)
+        assert refused.value.field == "best_of"
+
+
+def test_the_longest_format_has_every_map() -> None:
+    """No map can be named that no format has."""
+    assert max(FORMATS) == MAX_MAP
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))

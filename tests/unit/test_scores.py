@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stores.domain import negative_binomial
-from training.scores import LEAST_PROBABILITY, calibration_error, crps, log_scores, over_probabilities, pit_curve
+from stores.domain.distribution import CountDistribution
+from training.scores import (
+    LEAST_PROBABILITY,
+    calibration_bins,
+    calibration_error,
+    central_intervals,
+    crps,
+    log_scores,
+    over_probabilities,
+    pit_curve,
+)
 
 WEIGHTS = st.lists(st.floats(0.01, 1.0), min_size=2, max_size=12)
 
@@ -80,3 +90,31 @@ def test_a_skew_is_measured_in_full() -> None:
     assert calibration_error(np.full(1_000, 0.6), happened) == pytest.approx(0.1)
     said = np.repeat([0.2, 0.9], 500)
     assert calibration_error(said, happened) == pytest.approx((0.3 + 0.4) / 2)
+
+
+def test_calibration_bins_hold_equal_rows_in_order() -> None:
+    """Ten bins of seven rows each, and no probability of a bin lies above one of the next."""
+    said = np.random.default_rng(2).permutation(np.linspace(0.01, 0.99, 70))
+    bins = calibration_bins(said)
+    assert np.bincount(bins).tolist() == [7] * 10
+    for lower in range(9):
+        assert said[bins == lower].max() < said[bins == lower + 1].min()
+
+
+@given(WEIGHTS, st.sampled_from([0.5, 0.8, 0.95]))
+def test_intervals_are_those_that_answers_give(weights: list[float], level: float) -> None:
+    """Both ends are the ones of the served distribution, and the mass held is that between them: at least the level."""
+    pmf = np.array(weights) / sum(weights)
+    least, greatest, held = central_intervals(np.stack([pmf, pmf[::-1]]), level)
+    for at, one in enumerate((pmf, pmf[::-1])):
+        assert (least[at], greatest[at]) == CountDistribution(one).interval(level)
+        assert held[at] == pytest.approx(one[least[at] : greatest[at] + 1].sum())
+        assert held[at] >= level - 1e-9
+
+
+def test_the_interval_of_a_die_is_counted_by_hand() -> None:
+    """Of six equal faces the central 50% are 2 to 5, which hold four sixths, and the central 80% all six."""
+    die = np.full((1, 6), 1 / 6)
+    assert [found.tolist() for found in central_intervals(die, 0.5)[:2]] == [[1], [4]]
+    assert central_intervals(die, 0.5)[2] == pytest.approx([4 / 6])
+    assert [found.tolist() for found in central_intervals(die, 0.8)[:2]] == [[0], [5]]

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.snapshots import SILVER_COLUMNS, Snapshots, take_snapshots
+from stores.features.champions import PULL_GAMES
 from stores.features.schema import FEATURE_VERSION, POSITIONS
-from stores.features.tables import PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
+from stores.features.tables import CHAMPION_SNAPSHOTS, PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
 from stores.lake.tables import PLAYER_PERFORMANCE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -126,7 +127,7 @@ def test_a_long_game_is_not_known_before_a_short_one_that_began_later() -> None:
 def test_a_series_is_known_by_its_own_moment() -> None:
     """Every row carries the start of its series, its day and the version; the newest carry the last end."""
     snapshots = taken(game("a1", "a", "x", "y", 0), game("a2", "a", "x", "y", 13 * 60))
-    for table in (snapshots.players, snapshots.teams, snapshots.tournaments):
+    for table in (snapshots.players, snapshots.teams, snapshots.tournaments, snapshots.champions):
         for row in table.to_pylist():
             moment = NOON if row["series_id"] else NOON + timedelta(hours=13, minutes=30)
             assert row["as_of"] == moment
@@ -169,7 +170,7 @@ def test_what_the_source_does_not_tell_stays_unknown() -> None:
     """Teams, patch, champion, damage and vision may be missing: null, never a text or a zero."""
     nothing = {"team_id": None, "team": None, "patch_version": None, "champion": None}
     snapshots = taken(game("a1", "a", "x", "y", 0, damage_share=None, vision_score=None, **nothing))
-    assert snapshots.teams.num_rows == 0
+    assert snapshots.teams.num_rows == snapshots.champions.num_rows == 0
     newest = snapshots.players.to_pylist()[-1]
     assert newest["series_id"] is None
     assert (newest["team_id"], newest["champions_played"]) == (None, [])
@@ -201,6 +202,25 @@ def test_a_change_of_role_within_a_series_is_not_foreseen() -> None:
     assert rows[None, "x-mid"]["position_primary"] == "top"
 
 
+def test_a_pick_is_known_by_the_games_before_its_series() -> None:
+    """Each series has one row per champion and role that it saw, on any of its maps; the newest have them all."""
+    first = game("a1", "a", "x", "y", 0)
+    second = game("a2", "a", "x", "y", 60)
+    second[2]["champion"] = "Ahri"  # the mid of x
+    snapshots = taken(first, second, game("b1", "b", "x", "z", 120))
+    rows = {(row["series_id"], row["champion"], row["position"]): row for row in snapshots.champions.to_pylist()}
+    assert len(rows) == snapshots.champions.num_rows == 6 + 5 + 6
+    assert [row["champion_games"] for key, row in rows.items() if key[0] == "a"] == [0.0] * 6
+    assert {row["champion_kills"] for key, row in rows.items() if key[0] == "a"} == {1.0}
+    assert rows["b", "champion 2", "mid"]["champion_games"] == 3
+    assert ("b", "Ahri", "mid") not in rows
+    ahri = rows[None, "Ahri", "mid"]
+    role_kills = (4 + 2 + 4 + 2 + 4 + 2) / 6  # of the three winning mids and the three losing ones
+    assert ahri["champion_games"] == 1
+    assert ahri["champion_kills"] == pytest.approx((4 / role_kills + PULL_GAMES) / (1 + PULL_GAMES))
+    assert ahri["champion_assists"] == pytest.approx(1.0)
+
+
 def test_the_order_of_the_rows_does_not_matter() -> None:
     """The same games in any order give the same tables, bit for bit."""
     games = [
@@ -213,7 +233,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     rng = np.random.default_rng(5)
     for _ in range(5):
         again = taken([rows[at] for at in rng.permutation(len(rows))])
-        for name in ("players", "teams", "tournaments"):
+        for name in ("players", "teams", "tournaments", "champions"):
             assert bits(getattr(again, name)) == bits(getattr(first, name))
 
 
@@ -223,9 +243,11 @@ def test_the_tables_have_their_schemas() -> None:
         assert snapshots.players.schema == PLAYER_SNAPSHOTS.schema
         assert snapshots.teams.schema == TEAM_SNAPSHOTS.schema
         assert snapshots.tournaments.schema == TOURNAMENT_SNAPSHOTS.schema
+        assert snapshots.champions.schema == CHAMPION_SNAPSHOTS.schema
 
 
 def test_without_games_there_are_no_snapshots() -> None:
     """Empty in, empty out."""
     nothing = taken()
     assert nothing.players.num_rows == nothing.teams.num_rows == nothing.tournaments.num_rows == 0
+    assert nothing.champions.num_rows == 0

@@ -15,6 +15,8 @@ from stores.domain.models import ModelRecord
 from stores.errors import NotFoundError
 from stores.features.tables import (
     ALL_TABLES,
+    CHAMPION_SNAPSHOTS,
+    CHAMPIONS_SNAPSHOT,
     PLAYER_SNAPSHOTS,
     SILVER_SNAPSHOT,
     TEAM_SNAPSHOTS,
@@ -43,6 +45,7 @@ NAMED = {
     SILVER_SNAPSHOT: PLAYER_PERFORMANCE,
     TEAMS_SNAPSHOT: TEAM_SNAPSHOTS,
     TOURNAMENTS_SNAPSHOT: TOURNAMENT_SNAPSHOTS,
+    CHAMPIONS_SNAPSHOT: CHAMPION_SNAPSHOTS,
 }
 FEATURE_TABLES = (*NAMED.values(), PLAYER_SNAPSHOTS)
 RELEASED, DEPRECATED, UNREGISTERED = range(3)  # which build each model was trained on, or none
@@ -122,7 +125,7 @@ async def test_what_a_model_was_trained_on_survives(lake: IcebergLake, postgres_
     told = maintain_lake(lake, FEATURE_TABLES, keep, long_after())
     assert all("2 snapshots expired" in line for line in told), told
     for build_number in (RELEASED, *range(3, BUILDS)):
-        assert read(lake, builds[build_number]) == [build_number + 1] * 4
+        assert read(lake, builds[build_number]) == [build_number + 1] * len(FEATURE_TABLES)
     for table in FEATURE_TABLES:
         for expired in (DEPRECATED, UNREGISTERED):
             name = next((name for name, one in NAMED.items() if one is table), "players")

@@ -235,6 +235,8 @@ _PREDICTION = PredictionRecord(
         match_date=date(2026, 3, 15),
         position_roles=(Position.MID, Position.TOP, Position.SUPPORT),
         strict_mode=True,
+        champions=("K'Sante", "Nunu & Willump", "Renata Glasc"),
+        best_of=5,
     ),
     prediction=Side.OVER,
     confidence=57.300000000000004,

@@ -69,7 +69,7 @@ async def test_a_players_history_holds_every_question_that_names_him(
     names = ("Faker", "x'; DROP TABLE prediction_requests; --", '{"Faker"}', "100%")
     records = []
     for second, name in enumerate(names):
-        asked = replace(prediction().request, player_names=(name, f"mate {second}"), position_roles=())
+        asked = replace(prediction().request, player_names=(name, f"mate {second}"), position_roles=(), champions=())
         records.append(prediction(at=NOON + timedelta(seconds=second), request=asked))
     await store.record_many(records)
     for name, record in zip(names, records, strict=True):

@@ -52,7 +52,16 @@ async def test_a_record_is_read_back_to_the_bit(store: PostgresPredictions, pred
 async def test_optional_columns_may_be_absent(store: PostgresPredictions, prediction: MakePrediction) -> None:
     """A bare question without any metadata is stored too."""
     full = prediction()
-    bare = replace(full.request, opponent=None, tournament=None, team=None, match_date=None, position_roles=())
+    bare = replace(
+        full.request,
+        opponent=None,
+        tournament=None,
+        team=None,
+        match_date=None,
+        position_roles=(),
+        champions=(),
+        best_of=None,
+    )
     record = replace(
         full,
         request=bare,
