@@ -63,7 +63,8 @@ class FeatureHistory:
             for player in own.players:
                 stats = player_stats(game, own, other.kills, player)
                 league.observe_player(player.position, stats)
-                self._players[player.player_id].observe(game, own, player, stats)
+                usual = self._kills.usual(game.league, player.position)
+                self._players[player.player_id].observe(game, own, player, stats, usual)
         if game.patch:  # games of unknown patch have no patch in common
             self._patches[game.patch].observe(game)
         self._all_patches.observe(game)
@@ -90,7 +91,8 @@ class FeatureHistory:
         strength = self._wins.player(player_id, now_us)
         pool = self.champions.pool(known.champions, position)
         state = [*self._kills.player(player_id, position, now_us), *strength, *pool]
-        return np.concatenate([known.snapshot(now_us, prior), state])
+        usual = self._kills.usual(league, position)
+        return np.concatenate([known.snapshot(now_us, prior, usual), state])
 
     def team(self, team_id: str | None, league: str, now_us: int) -> NDArray[np.float64]:
         """TEAM_FEATURES of a team; an unknown team has the league's average stats and the first rating."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stores.features.belief import Belief, learn
-from stores.features.schema import POSITIONS, SHARED_STATS
+from stores.features.schema import POSITIONS, RESULTS, SHARED_STATS
 
 if TYPE_CHECKING:
     from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
@@ -34,6 +34,7 @@ _ROLE_SHARES: Final = {
     "deaths": ((0.210, 0.213, 0.188, 0.178, 0.212), (0.219, 0.206, 0.189, 0.165, 0.225)),
 }
 # first variance and daily variance of each kind of belief, chosen on 2025, before the validation
+_FIRST_LEVEL = math.log(11.8)  # kills of a team, on the log scale between winners and losers
 _PACE = (0.01, 0.00005)
 _LEVELS: Final = {"kills": (1e-9, 0.0), "assists": (0.001, 0.0002), "deaths": (1e-9, 0.0)}  # kills and deaths sum to 1
 _LEAGUE = (0.02, 0.00002)
@@ -46,7 +47,7 @@ class KillModel:
     """Beliefs about leagues, teams, players and patches."""
 
     def __init__(self) -> None:
-        self._leagues: defaultdict[str, Belief] = defaultdict(lambda: Belief(math.log(11.8), *_LEAGUE))
+        self._leagues: defaultdict[str, Belief] = defaultdict(lambda: Belief(_FIRST_LEVEL, *_LEAGUE))
         self._pace = Belief(0.0, *_PACE)
         self._levels = {stat: Belief(0.0, *_LEVELS[stat]) for stat in SHARED_STATS}
         self._result = Belief(0.36, 0.01, 0.0)  # half the log of how many kills winners have for one of the losers
@@ -139,19 +140,32 @@ class KillModel:
         length = self._length.get(team_id) if team_id is not None else None
         return [*values, math.exp(length.mean) if length else 1.0]
 
+    def usual(self, league: str, position: int) -> tuple[float, ...]:
+        """RESULT_STATS of the average player of a role in an average team of a league."""
+        level = self._pace.mean + (self._leagues[league].mean if league in self._leagues else _FIRST_LEVEL)
+        return tuple(
+            math.exp(level + sign * self._result.mean + self._share(stat, won, position))
+            for stat in ("kills", "assists")
+            for won, sign in ((1, 1.0), (0, -1.0))
+        )
+
+    def _share(self, stat: str, won: int, position: int) -> float:
+        """The log of a role's share at the level of the season."""
+        return self._shares[stat][won][position].mean + self._levels[stat].mean
+
     def context(self, league: str, patch: str) -> list[float]:
         """Kills of an average team that won and of one that lost, minutes, the patch's factor, and the role shares.
 
         The shares lie by stat, result (lost, won) and role.
         """
-        level = self._pace.mean + (self._leagues[league].mean if league in self._leagues else math.log(11.8))
+        level = self._pace.mean + (self._leagues[league].mean if league in self._leagues else _FIRST_LEVEL)
         length = self._league_length[league].mean if league in self._league_length else math.log(32.0)
         games, excess = self._patches.get(patch, (0.0, 0.0))
         shares = [
-            math.exp(role.mean + self._levels[stat].mean)
+            math.exp(self._share(stat, won, position))
             for stat in SHARED_STATS
-            for result in self._shares[stat]
-            for role in result
+            for won in range(len(RESULTS))
+            for position in range(len(POSITIONS))
         ]
         return [
             math.exp(level + self._result.mean),

@@ -12,6 +12,8 @@ from stores.features.decay import DecayedMeans
 from stores.features.schema import PLAYER_HALF_LIVES, PLAYER_STATS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
@@ -23,9 +25,6 @@ STRENGTHS = (1.5, 3.0, 6.0)  # games that the pull of each horizon weighs; chose
 NAN = float("nan")
 RESULT_DECAY = 0.97  # per game, of the counts by result
 RESULT_PULL = 12.0  # games of the role's average player that won, or lost
-# what winners and losers have beside the average of both; top-league games 2016 to 2024
-_KILLS_BY_RESULT = (1.37, 0.63)
-_ASSISTS_BY_RESULT = (1.40, 0.60)
 
 
 def player_stats(game: PlayedGame, team: PlayedTeam, opponent_kills: int, player: PlayedBy) -> NDArray[np.float64]:
@@ -72,7 +71,8 @@ class PlayerHistory:
         self._means = DecayedMeans(PLAYER_HALF_LIVES, len(PLAYER_STATS))
         self._window: deque[tuple[int, int, int, int]] = deque()
         self._recent: deque[tuple[int, int]] = deque(maxlen=20)
-        self._results = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]  # lost, won: games, kills, assists
+        # lost, won: kills and what was usual for the role then, assists and the same
+        self._results = [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
         self.champions: deque[str] = deque(maxlen=20)
         self.leagues: set[str] = set()
         self.games = 0
@@ -81,17 +81,24 @@ class PlayerHistory:
         self.position = -1
         self.team_id: str | None = None
 
-    def observe(self, game: PlayedGame, team: PlayedTeam, player: PlayedBy, stats: NDArray[np.float64]) -> None:
-        """Take in one game of this player."""
+    def observe(
+        self,
+        game: PlayedGame,
+        team: PlayedTeam,
+        player: PlayedBy,
+        stats: NDArray[np.float64],
+        usual: Sequence[float],
+    ) -> None:
+        """Take in one game of this player; ``usual`` are RESULT_STATS of the average player of his role then."""
         self._means.observe(stats)
         self._window.append((game.ended_us, player.kills, player.assists, player.deaths))
         self._recent.append((player.kills, player.assists))
         for counts in self._results:
             counts[:] = [RESULT_DECAY * count for count in counts]
+        kills, assists = (usual[0], usual[2]) if team.won else (usual[1], usual[3])
         of_result = self._results[team.won]
-        of_result[0] += 1.0
-        of_result[1] += player.kills
-        of_result[2] += player.assists
+        for at, count in enumerate((player.kills, kills, player.assists, assists)):
+            of_result[at] += count
         self.champions.append(player.champion)
         self.last_league = game.league
         self.leagues.add(game.league)
@@ -106,21 +113,25 @@ class PlayerHistory:
         weights = self._means.weights[-1]
         return min(1.0, float(weights.mean() / weights.max())) if self.games else 0.0  # a rounded mean may exceed it
 
-    def snapshot(self, now_us: int, prior: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The features of own games as of a moment; ``prior`` are the means of role and league.
+    def snapshot(self, now_us: int, prior: NDArray[np.float64], usual: Sequence[float]) -> NDArray[np.float64]:
+        """The features of own games as of a moment, those of PLAYER_FEATURES up to RESULT_STATS.
 
-        Those of PLAYER_FEATURES up to RESULT_STATS.
+        ``prior`` are the means of role and league, ``usual`` what RESULT_STATS are now for an average player of both.
         """
         means = self._means.shrunk(prior, STRENGTHS)
-        return np.concatenate([means.ravel(), self._window_features(now_us, means), self._by_result(prior)])
+        return np.concatenate([means.ravel(), self._window_features(now_us, means), self._by_result(usual)])
 
-    def _by_result(self, prior: NDArray[np.float64]) -> list[float]:
-        """RESULT_STATS: kills, then assists, when won and when lost, drawn to the role's."""
+    def _by_result(self, usual: Sequence[float]) -> list[float]:
+        """RESULT_STATS: what is usual now, times own counts beside what was usual then, drawn to 1.
+
+        Counts of another season or league were made where other counts were usual; their ratio is what carries over.
+        """
         values = []
-        for at, factors in ((1, _KILLS_BY_RESULT), (2, _ASSISTS_BY_RESULT)):
-            for counts, factor in zip(reversed(self._results), factors, strict=True):
-                usual = float(prior[at - 1]) * factor
-                values.append((counts[at] + RESULT_PULL * usual) / (counts[0] + RESULT_PULL))
+        for stat, now in enumerate(usual):
+            counts = self._results[1 - stat % 2]  # when won comes first
+            own, then = counts[stat // 2 * 2], counts[stat // 2 * 2 + 1]
+            pull = RESULT_PULL * now
+            values.append(now * (own + pull) / (then + pull))
         return values
 
     def _window_features(self, now_us: int, means: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,9 +78,12 @@ def scores_of(report: Evaluation, prop: PropType, maps: str) -> dict[str, Score]
 
 @pytest.mark.parametrize(("prop", "maps"), EACH)
 def test_riftline_beats_the_baselines(report: Evaluation, prop: PropType, maps: str) -> None:
-    """On the same rows both proper scores are better than each peer's; the rolling mean's beyond doubt."""
+    """On the same rows both proper scores beat each peer's, the rolling mean's beyond doubt; so does the draft ours."""
     scores = scores_of(report, prop, maps)
     ours = scores.pop("riftline")
+    drafted = scores.pop("riftline, champions known")
+    assert drafted.versus_riftline.crps.high < 0
+    assert drafted.versus_riftline.log_score.high < 0
     assert set(scores) == {"position mean", "rolling mean", "xgboost Poisson"}
     for other in scores.values():
         assert other.rows == ours.rows > 1_000
@@ -115,7 +118,7 @@ def test_the_predictions_are_whole_distributions(report: Evaluation, rows: Train
 def test_the_report_reads_as_json(report: Evaluation) -> None:
     """The report for machines holds every score with its interval around it."""
     scores = orjson.loads(orjson.dumps(report.to_json()))["scores"]
-    assert len(scores) == len(EACH) * 4
+    assert len(scores) == len(EACH) * 5
     for one in scores:
         for name in ("log_score", "crps", "accuracy_own_line", "accuracy_curve"):
             assert one[name]["low"] < one[name]["value"] < one[name]["high"]

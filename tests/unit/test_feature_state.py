@@ -107,22 +107,24 @@ def test_snapshots_hold_what_the_models_know(season: FeatureHistory, now_us: int
 
 
 def test_counts_by_result_by_hand() -> None:
-    """Games fade by the game, won or lost; each result is drawn to what it usually makes of the role's mean."""
+    """Games fade by the game, won or lost; own counts are taken beside what was usual for the role in such a result."""
     games = [one for one in SEASON if any(team.team_id == team_id(0) for team in one.teams)][:3]
     history = observed(games)
     usual = of_player(history, "nobody")
     counts = {f"{stat}_when_{result}": [0.0, 0.0] for stat in ("kills", "assists") for result in ("won", "lost")}
-    for age, one in enumerate(reversed(games)):
+    for age, one in reversed(list(enumerate(reversed(games)))):
+        then = of_player(observed(games[: len(games) - 1 - age]), "nobody")
         own = next(team for team in one.teams if team.team_id == team_id(0))
         weight = RESULT_DECAY**age
         for stat in ("kills", "assists"):
-            totals = counts[f"{stat}_when_{'won' if own.won else 'lost'}"]
-            totals[0] += weight
+            name = f"{stat}_when_{'won' if own.won else 'lost'}"
+            totals = counts[name]
+            totals[0] += weight * then[name]
             totals[1] += weight * getattr(own.players[MID], stat)
     features = of_player(history, player_id(0, MID))
     for name in RESULT_STATS:
-        weight, total = counts[name]
-        assert features[name] == pytest.approx((total + RESULT_PULL * usual[name]) / (weight + RESULT_PULL)), name
+        (then_usual, total), pull = counts[name], RESULT_PULL * usual[name]
+        assert features[name] == pytest.approx(usual[name] * (total + pull) / (then_usual + pull)), name
     assert usual["kills_when_won"] > usual["kills_hl40"] > usual["kills_when_lost"]
 
 
