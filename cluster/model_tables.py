@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from stores.domain.models import Alias, ModelRecord, Transition
     from training.release import Release
+    from training.watch import WatchReport
 
 ACCURACIES = ("training_accuracy", "validation_accuracy", "test_accuracy")
 
@@ -42,6 +43,24 @@ def show_release(done: Release, *, json: bool) -> None:
         people.print(f"Released {name}.")
     else:
         people.print(f"Released {name} in spite of the gates above: nothing else can answer.")
+
+
+def show_watch(report: WatchReport) -> None:
+    """Each kind of drift beside its threshold, what became of the predictions, and whether to train again."""
+    rows = []
+    for kind in dict.fromkeys(finding.kind for finding in report.drift.findings):
+        of_kind = [finding for finding in report.drift.findings if finding.kind is kind]
+        tested = [finding for finding in of_kind if finding.p_value is not None]
+        worst = min(tested, key=lambda it: it.p_value or 0.0, default=of_kind[0])
+        said = worst.note or f"{worst.name}: {worst.statistic:.2f}, threshold {worst.threshold:.2f}"
+        rows.append((str(kind), len(of_kind), sum(it.alarm for it in of_kind), said, worst.n_rows, worst.n_series))
+    rate = f"{report.drift.false_alarm_rate:.0%} false alarms"
+    print_table(f"drift ({rate})", ("kind", "tested", "alarms", "strongest", "rows", "series"), rows)
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asdict(report.outcomes).items())
+    people.print(f"outcomes: {counts}; {report.days_written} days written")
+    people.print(
+        f"{report.model_version}: {f'train again ({report.retrain})' if report.retrain else 'no need to train'}"
+    )
 
 
 def flat(value: object, path: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import socket
@@ -12,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from cluster.exit_codes import NOT_READY, errors_as_exit_codes
-from cluster.model_tables import comparison, show_comparison, show_list, show_version
+from cluster.model_tables import comparison, show_comparison, show_list, show_version, show_watch
 from cluster.show import ProgressSteps, errors, people, print_json
 from stores.domain.models import MODEL_NAME, Alias
 from stores.errors import RiftlineError
@@ -123,6 +124,22 @@ def rollback(reason: Reason = "", json: Json = False) -> None:
         print_json({"model_version": record.model_version, "from_version": left})
     else:
         people.print(f"{record.model_name} {record.model_version} is the champion again, {left} is not.")
+
+
+@app.command(epilog="Examples: riftline models watch · riftline models watch --json (once a day, from a schedule)")
+def watch(json: Json = False) -> None:
+    """Look for drift since the champion was trained, settle what was predicted, and say whether to train again."""
+    with errors_as_exit_codes():
+        settings = Settings.from_env(os.environ)
+        from stores.clock import utc_now  # noqa: PLC0415
+        from training.watch import watch_settings  # noqa: PLC0415
+
+        _database(settings)
+        report = asyncio.run(watch_settings(settings, utc_now()))
+    if json:
+        print_json(report.to_json())
+    else:
+        show_watch(report)
 
 
 def _gate_report(settings: Settings, candidate: ModelRecord, champion: ModelRecord | None) -> GateReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,32 +16,19 @@ if TYPE_CHECKING:
 PAGE = 10_000
 
 
-class ToldPredictions(Protocol):
-    """Lists what `Feedback.pending` leaves out: the predictions of which somebody said something."""
-
-    async def told(
-        self, since: datetime, until: datetime, *, after: UUID | None = None, limit: int = 1000
-    ) -> tuple[tuple[PredictionRecord, tuple[Told, ...]], ...]:
-        """Those of ``since`` <= time < ``until`` with their feedback, the most reliable first; the oldest first."""
-        ...
-
-
 async def served_between(
-    feedback: Feedback, told: ToldPredictions | None, since: datetime, until: datetime
+    feedback: Feedback, since: datetime, until: datetime
 ) -> tuple[list[PredictionRecord], dict[UUID, Sequence[Told]]]:
-    """The predictions of ``since`` <= time < ``until`` in order of time, and the feedback of those that have some.
-
-    Without ``told`` the predictions that users gave feedback on are left out.
-    """
-    predictions: list[PredictionRecord] = []
+    """The predictions of ``since`` <= time < ``until`` in order of time, and the feedback of those that have some."""
+    predictions: dict[UUID, PredictionRecord] = {}  # feedback that comes meanwhile moves one to the later pages
     last: UUID | None = None
     while page := await feedback.pending(since, until, after=last, limit=PAGE):
-        predictions += page
+        predictions |= {record.prediction_id: record for record in page}
         last = page[-1].prediction_id
     heard: dict[UUID, Sequence[Told]] = {}
     last = None
-    while told is not None and (pairs := await told.told(since, until, after=last, limit=PAGE)):
-        predictions += [prediction for prediction, _ in pairs]
-        heard |= {prediction.prediction_id: said for prediction, said in pairs}
+    while pairs := await feedback.told(since, until, after=last, limit=PAGE):
+        predictions |= {record.prediction_id: record for record, _ in pairs}
+        heard |= {record.prediction_id: said for record, said in pairs}
         last = pairs[-1][0].prediction_id
-    return sorted(predictions, key=lambda it: it.prediction_id), heard
+    return [predictions[key] for key in sorted(predictions)], heard

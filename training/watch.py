@@ -1,9 +1,7 @@
-"""Watch the model that answers: has it drifted, how did its days go, must it be trained: `python -m training.watch`."""
+"""Watch the model that answers: has it drifted, how did its days go, must it be trained: `riftline models watch`."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.ensemble import COUNTS_PER_MAP, PropEnsemble
-from stores.clock import utc_now
 from stores.domain.models import MODEL_NAME, ModelRecord
 from stores.domain.props import MapRange
 from stores.errors import NotFoundError
@@ -22,7 +19,6 @@ from stores.open_stores import opened_postgres
 from stores.postgres.feedback import PostgresFeedback
 from stores.postgres.model_performance import PostgresModelPerformance
 from stores.postgres.models import PostgresModelRegistry
-from stores.settings import Settings
 from training.daily_metrics import daily_performance, retrain_reason, with_drift, write_daily_performance
 from training.outcomes import ASKED_AHEAD, OUTCOME_COLUMNS, Outcome, OutcomeCounts, PlayedSeries, join_outcomes
 from training.retrain import read_training_set
@@ -42,8 +38,8 @@ if TYPE_CHECKING:
     from stores.roles.lake import Lake
     from stores.roles.model_performance import ModelPerformance
     from stores.roles.model_registry import ModelRegistry
+    from stores.settings import Settings
     from training.dataset import TrainingSet
-    from training.served import ToldPredictions
     from training.watching.findings import DriftReport
     from training.watching.model_drift import Forecast
 
@@ -52,17 +48,13 @@ LOOK_BACK = ASKED_AHEAD + timedelta(days=7)  # a prediction's series has been pl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedStores:
-    """What a watch reads, and ``performance``, which it writes. ``forecast_of`` loads a registered model.
-
-    Without ``told`` the predictions that users gave feedback on are left out (`training.served`).
-    """
+    """What a watch reads, and ``performance``, which it writes. ``forecast_of`` loads a registered model."""
 
     lake: Lake
     registry: ModelRegistry
     feedback: Feedback
     performance: ModelPerformance
     forecast_of: Callable[[ModelRecord], Forecast]
-    told: ToldPredictions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +118,7 @@ async def _outcomes(stores: WatchedStores, now: datetime) -> list[Outcome]:
     since = (now.astimezone(UTC) - LOOK_BACK).replace(
         hour=0, minute=0, second=0, microsecond=0
     )  # whole days: each is written anew
-    predictions, heard = await served_between(stores.feedback, stores.told, since, now)
+    predictions, heard = await served_between(stores.feedback, since, now)
     played = PlayedSeries(stores.lake.read(PLAYER_PERFORMANCE, columns=OUTCOME_COLUMNS))
     return join_outcomes(predictions, played, heard, now)
 
@@ -173,19 +165,3 @@ async def watch_settings(settings: Settings, now: datetime) -> WatchReport:
             forecast_of=lambda record: registered_forecast(artifacts, record),
         )
         return await watch(stores, now)
-
-
-def main() -> None:
-    """Entry point of the job; expects the stores of the environment."""
-    report = asyncio.run(watch_settings(Settings.from_env(os.environ), utc_now()))
-    for finding in report.drift.findings:
-        if finding.alarm or finding.note:
-            said = finding.note or f"{finding.statistic:.2f} above {finding.threshold:.2f}, p = {finding.p_value:.4f}"
-            print(f"{finding.kind} {finding.name}: {said}")  # noqa: T201
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asdict(report.outcomes).items())
-    print(f"outcomes: {counts}; {report.days_written} days written")  # noqa: T201
-    print(f"{report.model_version}: {f'train again ({report.retrain})' if report.retrain else 'no need to train'}")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from stores.domain.feedback import ActualResult, Feedback, FeedbackSource
@@ -58,16 +59,22 @@ GET = f"""
     WHERE prediction_id = $1 AND predicted_at = $2
 """  # noqa: S608  # constants
 # Ids sort by time, so the key's own order is the order of the pages.
-PENDING = f"""
+_OF_TIME = f"""
     SELECT {COLUMNS} FROM prediction_requests asked
     WHERE created_at >= $1 AND created_at < $2
     AND ($4::uuid IS NULL OR (created_at >= $3::timestamptz AND prediction_id > $4))
-    AND NOT EXISTS (
+    AND {{is_told}} (
         SELECT FROM prediction_feedback told
         WHERE told.prediction_id = asked.prediction_id AND told.predicted_at = asked.created_at
         AND told.predicted_at >= $1 AND told.predicted_at < $2
     )
     ORDER BY prediction_id LIMIT $5
+"""  # noqa: S608  # constants
+PENDING = _OF_TIME.format(is_told="NOT EXISTS")
+TOLD = _OF_TIME.format(is_told="EXISTS")
+_SAID = f"""
+    SELECT {", ".join(_WRITTEN)}, updated_at AS given_at FROM prediction_feedback
+    WHERE prediction_id = ANY($1) AND predicted_at BETWEEN $2 AND $3
 """  # noqa: S608  # constants
 _RELIABLE_FIRST = tuple(reversed(FeedbackSource))
 
@@ -100,17 +107,34 @@ class PostgresFeedback:
     async def get(self, prediction_id: UUID) -> tuple[Feedback, ...]:
         async with self._pool.transaction(readonly=True) as connection:
             rows = await connection.fetch(GET, prediction_id, created_at(prediction_id))
-        return tuple(sorted((_feedback(row) for row in rows), key=lambda it: _RELIABLE_FIRST.index(it.source)))
+        return _reliable_first(rows)
 
     async def pending(
         self, since: datetime, until: datetime, *, after: UUID | None = None, limit: int = 1000
     ) -> tuple[PredictionRecord, ...]:
-        if not 1 <= limit <= MAX_MANY:
-            raise InvalidError(f"limit {limit} is not 1 to {MAX_MANY}", "limit")
-        moment = None if after is None else moment_of(after, "after", "the id of a prediction")
         async with self._pool.transaction(readonly=True) as connection:
-            rows = await connection.fetch(PENDING, since, until, moment, after, limit)
+            rows = await connection.fetch(PENDING, since, until, *_page(after, limit))
         return tuple(record_of(row) for row in rows)
+
+    async def told(
+        self, since: datetime, until: datetime, *, after: UUID | None = None, limit: int = 1000
+    ) -> tuple[tuple[PredictionRecord, tuple[Feedback, ...]], ...]:
+        async with self._pool.transaction(readonly=True) as connection:
+            records = [record_of(row) for row in await connection.fetch(TOLD, since, until, *_page(after, limit))]
+            if not records:
+                return ()
+            ids = [record.prediction_id for record in records]
+            rows = await connection.fetch(_SAID, ids, records[0].created_at, records[-1].created_at)
+        said: defaultdict[UUID, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            said[row["prediction_id"]].append(row)
+        return tuple((record, _reliable_first(said[record.prediction_id])) for record in records)
+
+
+def _page(after: UUID | None, limit: int) -> tuple[datetime | None, UUID | None, int]:
+    if not 1 <= limit <= MAX_MANY:
+        raise InvalidError(f"limit {limit} is not 1 to {MAX_MANY}", "limit")
+    return (None if after is None else moment_of(after, "after", "the id of a prediction")), after, limit
 
 
 def _unknown(prediction_id: UUID) -> NotFoundError:
@@ -120,6 +144,10 @@ def _unknown(prediction_id: UUID) -> NotFoundError:
 def _row(feedback: Feedback) -> tuple[object, ...]:
     values = {"feedback_source": feedback.source.value, "actual_result": feedback.actual_result.value}
     return tuple(values[name] if name in values else getattr(feedback, name) for name in _TYPES)
+
+
+def _reliable_first(rows: Sequence[asyncpg.Record]) -> tuple[Feedback, ...]:
+    return tuple(sorted((_feedback(row) for row in rows), key=lambda it: _RELIABLE_FIRST.index(it.source)))
 
 
 def _feedback(row: asyncpg.Record) -> Feedback:

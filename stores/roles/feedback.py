@@ -42,3 +42,12 @@ class Feedback(Protocol):
         ``after`` is the id of the last one of the page before. Raises InvalidError for a limit beyond 10,000.
         """
         ...
+
+    async def told(
+        self, since: datetime, until: datetime, *, after: UUID | None = None, limit: int = 1000
+    ) -> tuple[tuple[PredictionRecord, tuple[Outcome, ...]], ...]:
+        """The other predictions of that time, the oldest first, each with what its sources say as in `get`.
+
+        Pages and errors are those of `pending`; a prediction is on a page of one of the two.
+        """
+        ...

@@ -76,8 +76,8 @@ def test_a_killed_database(riftline: Riftline, traffic: TrafficOf, wait_until: W
     assert _lost(riftline, asking.answers) == []
 
 
-def test_a_release_under_load(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
-    """A new model is trained and taken into service without one failed request."""
+def test_a_release_and_its_rollback_under_load(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
+    """A new model is trained and taken into service, and taken back, without one failed request."""
     old = _model_version(riftline)
     with traffic() as asking:
         trained = riftline.command("train", "--json")
@@ -86,9 +86,27 @@ def test_a_release_under_load(riftline: Riftline, traffic: TrafficOf, wait_until
         wait_until(lambda: _model_version(riftline) == new, "the new model", 30)
         answered = len(asking.answers)
         wait_until(lambda: len(asking.answers) > answered + 5, "answers of the new model", 30)
+        back = riftline.command("models", "rollback", "--json")
+        assert back.returncode == 0, back.stderr
+        wait_until(lambda: _model_version(riftline) == old, "the model before", 30)
+        answered = len(asking.answers)
+        wait_until(lambda: len(asking.answers) > answered + 5, "answers of the model before", 30)
     assert asking.failures == []
     said = [answer["model_version"] for answer in asking.answers]
-    assert (said[0], said[-1], set(said)) == (old, new, {old, new})
+    changes = [version for at, version in enumerate(said) if at == 0 or version != said[at - 1]]
+    assert changes == [old, new, old]
+
+
+def test_the_watch_settles_what_was_asked(riftline: Riftline) -> None:
+    """It tests for drift, counts today's predictions as not yet played, and repeats itself."""
+    riftline.ask()
+    first, again = (riftline.command("models", "watch", "--json") for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    report = json.loads(first.stdout)
+    assert report["model_version"] == _model_version(riftline)
+    assert report["outcomes"]["open"] >= 1
+    assert {finding["kind"] for finding in report["drift"]["findings"]} >= {"feature", "prediction"}
+    assert json.loads(again.stdout)["drift"] == report["drift"]
 
 
 def test_up_again_changes_nothing(riftline: Riftline, traffic: TrafficOf) -> None:

@@ -218,7 +218,6 @@ def stores(silver: pl.DataFrame, forecast: Forecast, until: datetime, asked: Ask
         "registry": Registry(champion(until)),
         "feedback": asked,
         "performance": rows,
-        "told": asked,
     }
     return WatchedStores(**parts, forecast_of=lambda _: forecast)
 

@@ -160,6 +160,29 @@ async def test_pending_pages_cover_what_nobody_judged(
     assert len(found) == 19
 
 
+async def test_told_pages_cover_the_rest_with_what_was_said(
+    store: PostgresFeedback, pool: Pool, predictions: PostgresPredictions, prediction: MakePrediction
+) -> None:
+    """The pages join to the predictions of the span with an outcome, each with all its sources, the verified first."""
+    await ensure_partitions(pool, NOON, TABLES[:3])
+    records = [prediction(at=NOON + timedelta(days=day, milliseconds=day)) for day in range(-20, 20)]
+    await predictions.record_many(records)
+    verified = [feedback(record.prediction_id, source=FeedbackSource.VERIFIED) for record in records[::6]]
+    await store.record_many([*(feedback(record.prediction_id) for record in records[::3]), *verified])
+    since, until = NOON - timedelta(days=15), NOON + timedelta(days=15)
+    wanted = [it for it in records[::3] if since <= it.created_at < until]
+    found: list[tuple[PredictionRecord, tuple[Feedback, ...]]] = []
+    after = None
+    while page := await store.told(since, until, after=after, limit=3):
+        found += page
+        after = page[-1][0].prediction_id
+    assert [record for record, _ in found] == wanted
+    assert len(found) == 10
+    for record, sources in found:
+        assert sources == await store.get(record.prediction_id)
+        assert len(sources) == 2 - records.index(record) % 2
+
+
 async def test_feedback_leaves_with_its_predictions(
     store: PostgresFeedback, pool: Pool, predictions: PostgresPredictions, prediction: MakePrediction
 ) -> None:
@@ -205,4 +228,6 @@ async def test_too_many_at_once_are_refused(store: PostgresFeedback) -> None:
         await store.pending(NOON, NOON, limit=0)
     with pytest.raises(InvalidError):
         await store.pending(NOON, NOON, after=uuid4())
+    with pytest.raises(InvalidError):
+        await store.told(NOON, NOON, limit=MAX_MANY + 1)
     assert await store.record_many([]) == []
