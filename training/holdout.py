@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stores.domain.props import PropType
 from stores.errors import InvalidError
@@ -197,7 +198,7 @@ def _table(prop: PropType, maps: str, rows: HoldoutRows) -> pa.Table:
 
 
 def _rows(table: pa.Table, prop: PropType, maps: str) -> HoldoutRows:
-    asked = pa.compute.and_(pa.compute.equal(table["prop"], str(prop)), pa.compute.equal(table["maps"], maps))
+    asked = pc.and_(pc.equal(table["prop"], str(prop)), pc.equal(table["maps"], maps))
     part = table.filter(asked)
     texts = {name: part[name].to_numpy() for name in ("series_id", "match_id", "player_id", "league")}
     whole = {name: part[name].to_numpy().astype(np.int64) for name in ("position", "games_known", "actual")}

@@ -77,12 +77,21 @@ def test_a_killed_database(riftline: Riftline, traffic: TrafficOf, wait_until: W
 
 
 def test_a_release_and_its_rollback_under_load(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
-    """A new model is trained and taken into service, and taken back, without one failed request."""
+    """A new model is trained, kept back by the gates (a small season judges nothing), taken into service all the same,
+    and taken back, without one failed request.
+    """
     old = _model_version(riftline)
     with traffic() as asking:
         trained = riftline.command("train", "--json")
-        assert trained.returncode == 0, trained.stderr
-        new = json.loads(trained.stdout)["model_version"]
+        assert trained.returncode == 3, trained.stderr
+        report = json.loads(trained.stdout)
+        new = report["model_version"]
+        assert not report["released"]
+        assert {check["passed"] for check in report["gates"]["checks"] if "series" in check["reason"]} >= {False}
+        assert riftline.command("models", "promote", new).returncode == 3
+        assert _model_version(riftline) == old
+        forced = riftline.command("models", "promote", new, "--force", "--reason", "a season too small to judge")
+        assert forced.returncode == 0, forced.stderr
         wait_until(lambda: _model_version(riftline) == new, "the new model", 30)
         answered = len(asking.answers)
         wait_until(lambda: len(asking.answers) > answered + 5, "answers of the new model", 30)
