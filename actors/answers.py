@@ -13,6 +13,7 @@ import numpy as np
 
 from actors.ensemble import Forecast, MapMeans, sum_of
 from actors.questions import Inferred, Question, SeriesQuestion
+from actors.series_results import SURE_MAPS
 from stores.domain.props import DataTier, Side
 from stores.errors import RiftlineError
 from stores.features.vector import assemble
@@ -163,6 +164,8 @@ def _reached(
     means: MapMeans, players: int, map_range: MapRange, best_of: int | None, model: PropEnsemble
 ) -> list[float]:
     """The chance that the last map of the range is played once the first one is."""
+    if map_range.last <= max(SURE_MAPS, map_range.first):  # nearly every question: nothing to work out
+        return [1.0] * (len(means.win) // (players * len(map_range.maps)))
     win = means.win.reshape(-1, players, len(map_range.maps))[:, 0]
     chances = model.parameters.series.result_chances(win, map_range, best_of)
     whole = [chance for course, chance in chances.items() if len(course) == len(map_range.maps)]

@@ -101,7 +101,7 @@ def member_means(
     return {
         Member.RESULTS: own,
         Member.HIERARCHY: shared,
-        Member.CORRECTION: np.sqrt(own * shared) * _by_result(trees[Trees.CORRECTION], result_rows(features)),
+        Member.CORRECTION: offsets(prop, features) * _by_result(trees[Trees.CORRECTION], result_rows(features)),
         Member.DIRECT: _by_result(trees[Trees.DIRECT], result_rows(features)),
     }
 

@@ -87,6 +87,7 @@ class Question:
         self._tournament = league.name if league else self.players[0].tournament
         self.tier = DataTier.of_games(min(player.games for player in self.players))
         self._check()
+        self._groups = self._by_series()
 
     def _fitting(
         self, at: int, namesakes: Sequence[PlayerEntry], league: TournamentEntry | None
@@ -120,12 +121,6 @@ class Question:
     def series(self) -> list[SeriesQuestion]:
         """The players by series: team mates and, if the players are of two teams, both teams in one series."""
         request = self._request
-        teams = list(dict.fromkeys(self._team_id(player) for player in self.players))
-        if self._meet:
-            groups = [list(range(len(self.players)))]
-        else:
-            groups = [[at for at, one in enumerate(self.players) if self._team_id(one) == team] for team in teams]
-            groups = [part for group in groups for part in self._of_known_team(group)]
         return [
             SeriesQuestion(
                 request.prop_type,
@@ -134,8 +129,16 @@ class Question:
                 tuple(self._team_id(self.players[at]) == self._team_id(self.players[group[0]]) for at in group),
                 tuple(self._share(at) for at in group),
             )
-            for group in groups
+            for group in self._groups
         ]
+
+    def _by_series(self) -> list[list[int]]:
+        """The indices of the players of each series."""
+        if self._meet:
+            return [list(range(len(self.players)))]
+        teams = dict.fromkeys(self._team_id(player) for player in self.players)
+        groups = [[at for at, one in enumerate(self.players) if self._team_id(one) == team] for team in teams]
+        return [part for group in groups for part in self._of_known_team(group)]
 
     def _of_known_team(self, group: list[int]) -> list[list[int]]:
         """Players without a known team need not be team mates."""
@@ -200,7 +203,7 @@ class Question:
                 notes.append(f"{player.name} last played for {player.team}, not {self._team.name}")
         notes += self._draft_warnings()
         notes += _date_warnings(request.match_date, source.as_of.date())
-        if len(self.series()) > 1:
+        if len(self._groups) > 1:
             notes.append("the players are of different series; their counts are taken as independent of one another")
         if self.tier >= DataTier.THIN:
             notes.append(f"thin evidence: {self.tier.meaning}")

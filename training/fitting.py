@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actors.count_members import member_means
 from actors.ensemble import COUNTS_PER_MAP, ModelParameters, PropEnsemble, PropParameters
 from stores.domain import negative_binomial
 from stores.domain.props import PropType
@@ -24,7 +25,7 @@ from training.prop_fit import actual_counts, best_size, fit_prop, question_pmfs
 from training.scores import crps, log_scores
 from training.series_fit import fit_series
 from training.subsets import ONE_MAP, pairs_of_maps, split_by_time
-from training.tree_fit import TreeTrainer, out_of_time_means
+from training.tree_fit import TreeTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +109,7 @@ def _fit_prop(
     """Choose on the older and the newer part, then train on all of it."""
     validation = split.validation
     chosen = trainer.choose(prop, split.fit, validation)
-    means = out_of_time_means(prop, chosen, validation.features)
+    means = member_means(prop, chosen.trees, validation.features)
     parameters = fit_prop(validation, prop, means, series, without=without)
     pmfs = _cross_fitted(validation, prop, means, series, without)
     trees = trainer.train(prop, split.rows, chosen.rounds)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from stores.domain.props import PropType
+from training.evaluation.ladder import OFFSETS
 from training.gate_report import GateCheck
 from training.holdout import QUESTIONS, Holdout, HoldoutRows
 from training.paired import ClusteredMean, clustered_mean, holm
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FALSE_REFUSAL: Final = 0.01  # of a sound candidate, by each family of checks: calibration, leak, scores, slices
-LINE_OFFSETS: Final = (-3, -2, -1, 0, 1, 2, 3)  # lines around the player's own, as a bookmaker's ladder has them
 BINS: Final = 10
 MOST_CALIBRATION_ERROR: Final = 0.015
 NULL_DRAWS: Final = 4_000  # ten of them lie above the quantile of one of four questions
@@ -82,7 +82,7 @@ def calibration(rows: HoldoutRows) -> tuple[float, float]:
     pmf = rows.probabilities()
     own = np.floor(pmf @ np.arange(pmf.shape[1])) + 0.5
     _, of_row = np.unique(rows.series_id.astype(str), return_inverse=True)
-    ladder = [(own + offset, own + offset > 0) for offset in LINE_OFFSETS]
+    ladder = [(own + offset, own + offset > 0) for offset in OFFSETS]
     given = np.concatenate([over_probabilities(pmf, line)[asked] for line, asked in ladder])
     happened = np.concatenate([(rows.actual > line)[asked] for line, asked in ladder])
     series = np.concatenate([of_row[asked] for _, asked in ladder])

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.count_members import CountMembers, Member, Trees, draft_rows, member_means, offsets, result_rows
+from actors.count_members import CountMembers, Member, Trees, draft_rows, offsets, result_rows
 from training.boosting import TWEEDIE, Labelled, train_rounds, train_until_best
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import xgboost as xgb
-    from numpy.typing import NDArray
 
     from stores.domain.props import PropType
     from training.boosting import BoostingCluster, BoostingParams
@@ -92,10 +91,3 @@ def _drafted(rows: TrainingSet, prop: PropType, trees: Mapping[Trees, xgb.Booste
     at = np.arange(len(features))
     result = won.astype(np.int64)
     return Labelled(both[result, at], rows.counts[prop][known], means[at, result])
-
-
-def out_of_time_means(
-    prop: PropType, chosen: ChosenTrees, features: NDArray[np.float32]
-) -> dict[Member, NDArray[np.float64]]:
-    """What each member expects of games that the chosen trees did not see, of shape [n, 2] each."""
-    return member_means(prop, chosen.trees, features)

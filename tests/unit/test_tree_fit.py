@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from actors.count_members import CountMembers, Trees, draft_rows, offsets
+from actors.count_members import CountMembers, Trees, draft_rows, member_means, offsets
 from stores.domain.props import PropType
 from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
 from training.boosting import POISSON, TWEEDIE, BoostingParams
-from training.tree_fit import EQUAL_WEIGHTS, ChosenTrees, labelled, out_of_time_means, params_of
+from training.tree_fit import EQUAL_WEIGHTS, labelled, params_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +86,9 @@ def test_each_kind_has_its_own_randomness_and_loss() -> None:
     assert ["base_score" in one for one in settings.values()] == [True, False, True]
 
 
-def test_means_out_of_time_are_those_of_the_chosen_trees(rows: TrainingSet, small_model: PropEnsemble) -> None:
+def test_the_members_means_make_the_models(rows: TrainingSet, small_model: PropEnsemble) -> None:
     """Weighted as the model weighs them, the members' means are the model's."""
     members = small_model.members[PropType.KILLS]
-    chosen = ChosenTrees(members.trees, {})
-    found = out_of_time_means(PropType.KILLS, chosen, rows.features)
+    found = member_means(PropType.KILLS, members.trees, rows.features)
     combined = sum(weight * mean for weight, mean in zip(members.weights, found.values(), strict=True))
     assert combined == pytest.approx(members.means(rows.features))
