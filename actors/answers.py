@@ -6,12 +6,12 @@ Pure but for its inputs: the same question, features and model give the same ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from actors.ensemble import Forecast, MapMeans, sum_of
+from actors.ensemble import Forecast, sum_of
 from actors.questions import Inferred, Question, SeriesQuestion
 from actors.series_results import SURE_MAPS
 from stores.domain.props import DataTier, Side
@@ -21,7 +21,7 @@ from stores.features.vector import assemble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.ensemble import PropEnsemble
+    from actors.ensemble import MapMeans, PropEnsemble
     from actors.feature_view import FeatureView
     from actors.published import PlayerEntry
     from stores.domain.props import MapRange, PropRequest, PropType
@@ -52,6 +52,7 @@ class Outlook:
     forecast: Forecast
     data_tier: DataTier
     players: tuple[PlayerEntry, ...]
+    series: tuple[SeriesQuestion, ...]
     inferred: Inferred
     warnings: tuple[str, ...]
 
@@ -90,9 +91,9 @@ def look_all(requests: Sequence[PropRequest], view: FeatureView, model: PropEnse
     """What `look` gives or raises for each request, to the bit, with one walk through the trees per prop."""
     asked = [_asked(request, view) for request in requests]
     series = {at: one.series() for at, one in enumerate(asked) if isinstance(one, Question)}
-    predicted = iter(_predict([one for of_question in series.values() for one in of_question], model))
+    predicted = iter(predict([one for of_question in series.values() for one in of_question], model))
     return [
-        one if isinstance(one, RiftlineError) else _outlook(one, [next(predicted) for _ in series[at]])
+        one if isinstance(one, RiftlineError) else _outlook(one, series[at], [next(predicted) for _ in series[at]])
         for at, one in enumerate(asked)
     ]
 
@@ -104,47 +105,53 @@ def _asked(request: PropRequest, view: FeatureView) -> Question | RiftlineError:
         return error
 
 
-def _outlook(question: Question, predicted: Sequence[_Predicted]) -> Outlook:
+def _outlook(question: Question, series: Sequence[SeriesQuestion], predicted: Sequence[Predicted]) -> Outlook:
     return Outlook(
         sum_of([one.forecast for one in predicted]),
         question.tier,
         question.players,
+        tuple(series),
         question.inferred(),
         tuple(question.warnings(predicted[0].reached)),
     )
 
 
-class _Predicted(NamedTuple):
+class Predicted(NamedTuple):
     """The distribution of one series' sum, and the chance that the last map of its range is played."""
 
     forecast: Forecast
     reached: float
 
 
-def _predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[_Predicted]:
-    """One prediction per series, in order; those of the same shape are computed together."""
-    predicted: dict[int, _Predicted] = {}
-    for prop in {one.prop: None for one in series}:
-        of_prop = [at for at, one in enumerate(series) if one.prop is prop]
+def predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[Predicted]:
+    """One prediction per series, in order; those of the same shape are computed together.
+
+    The trees are walked once per prop, and once more for series whose draft is known beside others.
+    """
+    predicted: dict[int, Predicted] = {}
+    for prop, drafted in dict.fromkeys((one.prop, one.drafted) for one in series):
+        of_prop = [at for at, one in enumerate(series) if (one.prop, one.drafted) == (prop, drafted)]
         means = dict(zip(of_prop, _means(prop, [series[at] for at in of_prop], model), strict=True))
         shapes = {at: (series[at].map_range, series[at].best_of, series[at].same_side) for at in of_prop}
         for shape in dict.fromkeys(shapes.values()):
             alike = [at for at in of_prop if shapes[at] == shape]
             map_range, best_of, same_side = shape
-            joined = MapMeans(
-                np.concatenate([means[at].win for at in alike]), np.concatenate([means[at].counts for at in alike])
+            joined = replace(
+                means[alike[0]],
+                win=np.concatenate([means[at].win for at in alike]),
+                counts=np.concatenate([means[at].counts for at in alike]),
             )
             positions = np.array([[share.position for share in series[at].shares] for at in alike])
             forecasts = model.forecasts(
                 prop, joined, positions, map_range, same_side=np.array(same_side), best_of=best_of
             )
             reached = _reached(joined, len(same_side), map_range, best_of, model)
-            predicted.update(zip(alike, map(_Predicted, forecasts, reached), strict=True))
+            predicted.update(zip(alike, map(Predicted, forecasts, reached), strict=True))
     return [predicted[at] for at in range(len(series))]
 
 
 def _means(prop: PropType, series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[MapMeans]:
-    """What is expected of each share on each map, by series, from one walk through the trees."""
+    """What is expected of each share on each map, by series, from one walk; all have a draft or none has."""
     lengths = [len(one.shares) * len(one.map_range.maps) for one in series]
     shares = [(share, one.map_range) for one in series for share in one.shares]
     repeats = np.array([len(map_range.maps) for _, map_range in shares])
@@ -153,11 +160,13 @@ def _means(prop: PropType, series: Sequence[SeriesQuestion], model: PropEnsemble
     positions = np.repeat([share.position for share, _ in shares], repeats)
     maps = np.concatenate([map_range.maps for _, map_range in shares])
     features = assemble(player, team, opponent, league, positions, maps)
-    draft = np.repeat(np.stack([share.draft for share, _ in shares]), repeats, axis=0).astype(np.float32)
+    draft = None
+    if series[0].drafted:
+        draft = np.repeat(np.stack([share.draft for share, _ in shares]), repeats, axis=0).astype(np.float32)
     means = model.map_means(prop, features, draft)
     borders = np.cumsum(lengths)[:-1]
     parts = zip(np.split(means.win, borders), np.split(means.counts, borders), strict=True)
-    return [MapMeans(win, counts) for win, counts in parts]
+    return [replace(means, win=win, counts=counts) for win, counts in parts]
 
 
 def _reached(

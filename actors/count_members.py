@@ -69,10 +69,18 @@ class CountMembers:
         mean = np.maximum(mean, LEAST_MEAN)
         if draft is None or Trees.DRAFT not in self.trees:
             return mean
-        known = ~np.isnan(draft[:, 0])
-        if known.any():
-            mean[known] *= _by_result(self.trees[Trees.DRAFT], draft_rows(features[known], draft[known], mean[known]))
-        return mean
+        return drafted_means(self.trees[Trees.DRAFT], features, draft, mean)
+
+
+def drafted_means(
+    trees: xgb.Booster, features: NDArray[np.float32], draft: NDArray[np.float32], means: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What the trees ``draft`` make of the combination's ``means``, both of shape [n, 2], for known champions."""
+    known = ~np.isnan(draft[:, 0])
+    corrected = means.copy()
+    if known.any():
+        corrected[known] *= _by_result(trees, draft_rows(features[known], draft[known], means[known]))
+    return corrected
 
 
 def structural_means(prop: PropType, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -32,21 +32,37 @@ if TYPE_CHECKING:
 COUNTS_PER_MAP = 56  # the highest count ever seen on one map is 35; the tail above is below 1e-9
 MODEL_FILE = "model.json"
 TREES = "trees"  # the field of model.json that says how long each file of trees is
-FORMAT = 2
+FORMAT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What turns means into distributions.
+
+    ``sizes`` are the negative binomial sizes by result (lost, won) and position. ``calibration`` are the calibrated cdf
+    values of one player's map at evenly spaced raw cdf values from 0 to 1, ``calibration_of_sums`` those of sums.
+    """
+
+    sizes: tuple[tuple[float, ...], tuple[float, ...]]
+    correlations: Correlations
+    calibration: tuple[float, ...]
+    calibration_of_sums: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PropParameters:
-    """What turns means into distributions for one prop.
+    """The parameters of one prop: ``weights`` combine the members (actors.count_members.Member).
 
-    ``weights`` combine the members (actors.count_members.Member); ``sizes`` are the negative binomial sizes by result
-    (lost, won) and position. ``calibration`` are the calibrated cdf values at evenly spaced raw cdf values from 0 to 1.
+    Who knows the champions knows more, so the spread around the mean is another one ``after`` the draft.
     """
 
     weights: tuple[float, ...]
-    sizes: tuple[tuple[float, ...], tuple[float, ...]]
-    correlations: Correlations
-    calibration: tuple[float, ...]
+    before: Spread
+    after: Spread
+
+    def spread(self, *, drafted: bool) -> Spread:
+        """The one before or after the draft."""
+        return self.after if drafted else self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +75,14 @@ class ModelParameters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapMeans:
-    """What is expected on a map: the chance to win, of shape [n], and the count when lost and when won, [n, 2]."""
+    """What is expected on a map: the chance to win, of shape [n], and the count when lost and when won, [n, 2].
+
+    ``drafted`` tells whether the champions were known.
+    """
 
     win: NDArray[np.float64]
     counts: NDArray[np.float64]
+    drafted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,19 +101,15 @@ class PropEnsemble:
         self.members = {
             prop: CountMembers(prop, dict(trees[prop]), of_prop.weights) for prop, of_prop in parameters.props.items()
         }
-        self._sizes = {prop: np.asarray(of_prop.sizes).T for prop, of_prop in parameters.props.items()}
-        self._knots = {
-            prop: np.linspace(0.0, 1.0, len(of_prop.calibration)) for prop, of_prop in parameters.props.items()
-        }
 
     def map_means(
         self, prop: PropType, features: NDArray[np.float32], draft: NDArray[np.float32] | None = None
     ) -> MapMeans:
-        """What is expected on each map, for MODEL_FEATURES and CHAMPION_FEATURES of shape [n, ...].
-
-        A row of ``draft`` is NaN where no champion is known; None stands for no draft at all.
+        """What is expected on each map: ``features`` are MODEL_FEATURES, ``draft`` CHAMPION_FEATURES if champions are
+        known, both of shape [n, ...].
         """
-        return MapMeans(self.parameters.series.win_probability(features), self.members[prop].means(features, draft))
+        counts = self.members[prop].means(features, draft)
+        return MapMeans(self.parameters.series.win_probability(features), counts, drafted=draft is not None)
 
     def sum_pmf(  # noqa: PLR0913 — who, where, when and how far
         self,
@@ -113,15 +129,13 @@ class PropEnsemble:
         """
         shape = (*position.shape, len(map_range.maps))
         sides = np.ones(shape[1], dtype=np.bool_) if same_side is None else same_side
-        cells = Cells(
-            means.counts.reshape(*shape, 2),
-            np.broadcast_to(self._sizes[prop][position][:, :, None, :], (*shape, 2)),
-            sides,
-        )
+        spread = self.parameters.props[prop].spread(drafted=means.drafted)
+        sizes = np.asarray(spread.sizes).T[position][:, :, None, :]
+        cells = Cells(means.counts.reshape(*shape, 2), np.broadcast_to(sizes, (*shape, 2)), sides)
         win = means.win.reshape(shape)[:, 0]
         chances = self.parameters.series.result_chances(win, map_range, best_of)
         counts = COUNTS_PER_MAP * shape[1] * shape[2]
-        return sum_pmf(cells, chances, self.parameters.props[prop].correlations, counts)
+        return sum_pmf(cells, chances, spread.correlations, counts)
 
     def forecasts(  # noqa: PLR0913 — as sum_pmf
         self,
@@ -135,14 +149,32 @@ class PropEnsemble:
     ) -> list[Forecast]:
         """The distributions of n questions, each to the bit what it is when asked alone; arguments as in `sum_pmf`."""
         pmf = self.sum_pmf(prop, means, position, map_range, same_side=same_side, best_of=best_of)
-        calibrated = self.calibrate(prop, pmf)
+        calibrated = self.calibrate(prop, pmf, drafted=means.drafted)
         pairs = zip(map(CountDistribution, pmf), map(CountDistribution, calibrated), strict=True)
         return [Forecast(base, true) for base, true in pairs]
 
-    def calibrate(self, prop: PropType, pmf: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same counts with the cdf that outcomes showed to be true; both of shape [n, counts]."""
-        table = self.parameters.props[prop].calibration
-        cdf = np.clip(np.interp(np.cumsum(pmf, axis=1), self._knots[prop], table), 0.0, 1.0)
+    def calibrated_pmf(  # noqa: PLR0913 — as sum_pmf
+        self,
+        prop: PropType,
+        means: MapMeans,
+        position: NDArray[np.int64],
+        map_range: MapRange,
+        *,
+        same_side: NDArray[np.bool_] | None = None,
+        best_of: int | None = None,
+    ) -> NDArray[np.float64]:
+        """As `sum_pmf`, calibrated."""
+        pmf = self.sum_pmf(prop, means, position, map_range, same_side=same_side, best_of=best_of)
+        return self.calibrate(prop, pmf, drafted=means.drafted)
+
+    def calibrate(self, prop: PropType, pmf: NDArray[np.float64], *, drafted: bool) -> NDArray[np.float64]:
+        """The same counts with the cdf that outcomes showed to be true; both of shape [n, counts].
+
+        A pmf of more counts than one map has is that of a sum.
+        """
+        spread = self.parameters.props[prop].spread(drafted=drafted)
+        table = spread.calibration if pmf.shape[1] == COUNTS_PER_MAP else spread.calibration_of_sums
+        cdf = np.clip(np.interp(np.cumsum(pmf, axis=1), np.linspace(0.0, 1.0, len(table)), table), 0.0, 1.0)
         cdf[:, -1] = 1.0  # what lies above the end belongs to the last count
         return np.diff(np.maximum.accumulate(cdf, axis=1), prepend=0.0, axis=1)
 
@@ -201,9 +233,16 @@ def _file(prop: PropType, kind: Trees) -> str:
 
 
 def _prop(values: Mapping[str, Any]) -> PropParameters:
+    return PropParameters(tuple(values["weights"]), _spread(values["before"]), _spread(values["after"]))
+
+
+def _spread(values: Mapping[str, Any]) -> Spread:
     lost, won = (tuple(sizes) for sizes in values["sizes"])
-    return PropParameters(
-        tuple(values["weights"]), (lost, won), Correlations(**values["correlations"]), tuple(values["calibration"])
+    return Spread(
+        (lost, won),
+        Correlations(**values["correlations"]),
+        tuple(values["calibration"]),
+        tuple(values["calibration_of_sums"]),
     )
 
 

@@ -34,6 +34,7 @@ from stores.features.tables import (
     CHAMPIONS_SNAPSHOT,
     FEATURES,
     PLAYER_SNAPSHOTS,
+    RECENT_MAPS,
     TEAM_SNAPSHOTS,
     TEAMS_SNAPSHOT,
     TOURNAMENT_SNAPSHOTS,
@@ -110,6 +111,7 @@ def read_features(lake: Lake, snapshot_id: int, name: str, owns: Callable[[str],
         source=FeatureSource(snapshot_id, summary[FEATURES], datetime.fromisoformat(summary[AS_OF])),
         players=_player_entries(players),
         player_features=_matrix(players, PLAYER_FEATURES),
+        recent_maps=players.select(list(RECENT_MAPS)).combine_chunks(),
         teams=tuple(
             TeamEntry(row["team_id"], row["team_name"], row["tournament"], int(row["games_known"]))
             for row in teams.to_pylist()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from actors.name_index import NameIndex
-from actors.published import champion_key
+from actors.published import RecentMap, champion_key
+from actors.usual_evidence import UsualEvidence
 from stores.errors import ConflictError, InvalidError
+from stores.features.tables import RECENT_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 class FeatureView:
     """Immutable: new publications make a new view, and a request reads one view from start to end.
 
-    The arrays stay where the shards published them; only the indexes are built here. Raises ConflictError if the shards
-    hold different lake snapshots (one is still reading; ask again).
+    The arrays stay where the shards published them; only the indexes, and what is usual, are built here. Raises
+    ConflictError if the shards hold different lake snapshots (one is still reading; ask again).
     """
 
     def __init__(self, shards: Sequence[PublishedShard]) -> None:
@@ -44,6 +47,7 @@ class FeatureView:
         )
         self.champions: NameIndex[ChampionEntry] = NameIndex("champion", [e for s in shards for e in s.champions])
         self._player_rows = _rows((s.players, s.player_features) for s in shards)
+        self._recent = {player.key: (s.recent_maps, at) for s in shards for at, player in enumerate(s.players)}
         self._team_rows = _rows((s.teams, s.team_features) for s in shards)
         self._contexts = _rows((s.tournaments, s.tournament_features) for s in shards)
         self._champion_rows = _rows((s.champions, s.champion_features) for s in shards)
@@ -51,6 +55,16 @@ class FeatureView:
     def player_features(self, player_id: str) -> NDArray[np.float64]:
         """PLAYER_FEATURES of a known player."""
         return self._player_rows[player_id]
+
+    def recent_maps(self, player_id: str) -> tuple[RecentMap, ...]:
+        """The last maps of a known player, the newest first; none where the snapshot was made without them."""
+        table, at = self._recent[player_id]
+        return tuple(map(RecentMap, *(table[name][at].as_py() or () for name in RECENT_MAPS)))
+
+    @cached_property
+    def usual(self) -> UsualEvidence:
+        """What is usual; worked out where it is first asked for."""
+        return UsualEvidence(self.players.entries, self._player_rows, self.tournaments.entries, self._contexts)
 
     def has_team(self, team_id: str) -> bool:
         """Whether the team's features are known; of a team whose every opponent was unknown, they are not."""

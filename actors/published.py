@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 
@@ -29,6 +30,18 @@ class PlayerEntry(NamedTuple):
     def key(self) -> str:
         """The id that a shard owns."""
         return self.player_id
+
+
+class RecentMap(NamedTuple):
+    """A map that a player played; its fields are RECENT_MAPS. None is unknown."""
+
+    played_at: datetime
+    opponent: str | None
+    won: bool
+    champion: str | None
+    kills: int
+    deaths: int
+    assists: int
 
 
 class TeamEntry(NamedTuple):
@@ -87,12 +100,16 @@ class FeatureSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedShard:
-    """One version of one shard. Row i of a matrix (float64) belongs to entry i; a reader must not write to them."""
+    """One version of one shard. Row i of a matrix (float64) belongs to entry i; a reader must not write to them.
+
+    ``recent_maps`` are the columns RECENT_MAPS; its row i belongs to player i.
+    """
 
     shard: str
     source: FeatureSource
     players: tuple[PlayerEntry, ...]
     player_features: NDArray[np.float64]
+    recent_maps: pa.Table
     teams: tuple[TeamEntry, ...]
     team_features: NDArray[np.float64]
     tournaments: tuple[TournamentEntry, ...]

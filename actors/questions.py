@@ -62,6 +62,11 @@ class SeriesQuestion:
     same_side: tuple[bool, ...]
     shares: tuple[Share, ...]
 
+    @property
+    def drafted(self) -> bool:
+        """Whether it is known what the players play; of all of them, or of none."""
+        return not np.isnan(self.shares[0].draft[0])
+
 
 class Question:
     """A request with its names resolved.
@@ -85,7 +90,7 @@ class Question:
         self._meant = [self._fitting(at, several, league) for at, several in enumerate(namesakes)]
         self.players = tuple(fitting[0] for fitting in self._meant)
         self._tournament = league.name if league else self.players[0].tournament
-        self.tier = DataTier.of_games(min(player.games for player in self.players))
+        self.tier = DataTier.of_games(self._least_known.games)
         self._check()
         self._groups = self._by_series()
 
@@ -113,10 +118,16 @@ class Question:
             raise InvalidError(f"{self._opponent.name} cannot be its own opponent", "opponent")
         if self._request.strict_mode and self.tier > STRICT_TIER:
             raise InvalidError(
-                f"strict_mode: the evidence is too thin ({self.tier.meaning}); "
-                "ask without strict_mode to get a fallback",
+                f"strict_mode refuses: the evidence of {self._least_known.name} is of tier {self.tier:d} "
+                f"({self.tier.meaning}), and tier {STRICT_TIER:d} is the weakest accepted ({STRICT_TIER.meaning}); "
+                "ask without strict_mode for an answer that says how thin it is",
                 "strict_mode",
             )
+
+    @property
+    def _least_known(self) -> PlayerEntry:
+        """Whose evidence the tier is of."""
+        return min(self.players, key=lambda player: player.games)
 
     def series(self) -> list[SeriesQuestion]:
         """The players by series: team mates and, if the players are of two teams, both teams in one series."""
@@ -206,7 +217,7 @@ class Question:
         if len(self._groups) > 1:
             notes.append("the players are of different series; their counts are taken as independent of one another")
         if self.tier >= DataTier.THIN:
-            notes.append(f"thin evidence: {self.tier.meaning}")
+            notes.append(f"thin evidence of {self._least_known.name}: {self.tier.meaning}")
         return [*notes, *_map_warnings(request.map_range, reached)]
 
     def _draft_warnings(self) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import redis
 import redis.asyncio
 
@@ -20,6 +21,7 @@ from benchmarks.fresh_server import started
 from benchmarks.paired import Way, by_callers, chunks, command, race
 from stores.clock import utc_now
 from stores.domain.hot_features import FeatureKind, HotFeatures
+from stores.features.tables import RECENT_MAPS
 from stores.redis_store.connection import open_redis
 from stores.redis_store.hot_features import RedisHotFeatures
 from tests.servers.redis import RedisServer, valkey
@@ -165,7 +167,9 @@ def _view(truth: NDArray[np.float64]) -> FeatureView:
     )
     nothing = np.empty((0, FEATURES))
     source = FeatureSource(lake_snapshot_id=1, feature_version="f1", as_of=utc_now())
-    return FeatureView([PublishedShard("shard", source, players, truth, (), nothing, (), nothing, (), nothing)])
+    unknown = pa.table({name: pa.nulls(len(players), kind) for name, kind in RECENT_MAPS.items()})
+    shard = PublishedShard("shard", source, players, truth, unknown, (), nothing, (), nothing, (), nothing)
+    return FeatureView([shard])
 
 
 _ROWS = {name: row for row, name in enumerate(NAMES)}

@@ -34,6 +34,7 @@ class Question:
     strict: bool = False
     champions: tuple[str, ...] = ()
     best_of: int | None = None
+    explain: bool = False
 
 
 def parse_maps(text: str) -> tuple[int, int]:
@@ -66,6 +67,7 @@ def ask(settings: Settings, question: Question) -> tuple[dict[str, Any], dict[st
             "map_range": [first, last],
             "strict_mode": question.strict,
             "champions": list(question.champions),
+            "explain": question.explain,
         } | known
         return request, _call(client, "POST", "/predict/single", json=request), curve
 
@@ -104,6 +106,33 @@ def show(request: Mapping[str, Any], answer: Mapping[str, Any], curve: Mapping[s
             for line, over, call in rows[start : start + SHOWN_LINES]
         ],
     )
+    if answer["explanation"]:
+        _show_explanation(answer["explanation"], request["prop_type"])
+
+
+def _show_explanation(explanation: Mapping[str, Any], prop: str) -> None:
+    """The factors beside what is usual, and each player's last maps."""
+    people.print(
+        f"\n[bold]why[/]: of usual players in an average team {explanation['usual_stat']:.2f} {prop} are expected"
+    )
+    for one in explanation["factors"]:
+        figure = f" ({one['figure']}: {one['value']:.2f}, usual {one['usual']:.2f})" if one["figure"] else ""
+        people.print(f"[bold]{one['effect']:+.2f}[/] {one['name']}: {one['meaning']}{figure}", highlight=False)
+    for player in explanation["recent_maps"]:
+        print_table(
+            f"last maps of {escape(player['player'])}",
+            ("date", "against", "result", "champion", "kills", "deaths", "assists"),
+            [
+                (
+                    one["played_at"][:10],
+                    one["opponent"] or "unknown",
+                    "won" if one["won"] else "lost",
+                    one["champion"] or "unknown",
+                    *(one[stat] for stat in ("kills", "deaths", "assists")),
+                )
+                for one in player["maps"]
+            ],
+        )
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,13 @@ from stores.features.schema import (
     POSITIONS,
     TEAM_FEATURES,
 )
-from stores.features.tables import CHAMPION_SNAPSHOTS, PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
+from stores.features.tables import (
+    CHAMPION_SNAPSHOTS,
+    PLAYER_SNAPSHOTS,
+    RECENT_MAPS,
+    TEAM_SNAPSHOTS,
+    TOURNAMENT_SNAPSHOTS,
+)
 from stores.lake.tables import STAMP
 
 if TYPE_CHECKING:
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stores.features.players import PlayerHistory
     from stores.lake.tables import LakeTable
 
 SILVER_COLUMNS = (
@@ -207,7 +214,24 @@ class _SnapshotWriter:
             tournaments_played=sorted(known.leagues) if known else [],
             champions_played=sorted({champion for champion in known.champions if champion}) if known else [],
             data_quality_score=known.quality if known else 0.0,
+            **(dict.fromkeys(RECENT_MAPS) if series_id or known is None else self._recent_maps(known)),
         )
+
+    def _recent_maps(self, player: PlayerHistory) -> dict[str, list[object]]:
+        """The columns of RECENT_MAPS."""
+        rows = [
+            (
+                game.started_us,
+                self._team_names.get(next((one.team_id for one in game.teams if one is not team), None) or ""),
+                team.won,
+                played.champion or None,
+                played.kills,
+                played.deaths,
+                played.assists,
+            )
+            for game, team, played in reversed(player.last_maps)
+        ]
+        return dict(zip(RECENT_MAPS, map(list, zip(*rows, strict=True)), strict=True))
 
     def _write_team(self, team_id: str, league: str, series_id: str | None, now_us: int) -> None:
         vector = self.history.team(team_id, league, now_us)

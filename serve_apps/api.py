@@ -143,7 +143,7 @@ operations = APIRouter(tags=["operations"], responses=_problems(*_LIVENESS_PROBL
 @predictions.post("/predict/single", summary="Over or under one line", responses=_problems(*_WRITE_PROBLEMS))
 async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
     """Answer one question. The answer is stored before it is given."""
-    return await _service(request).single(body.to_domain(), caller_of(request))
+    return await _service(request).single(body.to_domain(), caller_of(request), explained=body.explain)
 
 
 @predictions.post(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from actors.answers import curve_lines, look, look_all
+from actors.explanations import explain
 from serve_apps import wire
 from serve_apps.problems import problem_of
 from stores.domain.prediction_id import new_prediction_id
@@ -48,6 +49,13 @@ class _Occasion:
     model: LoadedModel
 
 
+class _Asked(NamedTuple):
+    """A question of a batch, and whether its answer is to be explained."""
+
+    request: PropRequest
+    explained: bool
+
+
 class PredictionService:
     """Guarantee: an answer that a client received is durable in prediction_requests; a refused one stored nothing."""
 
@@ -56,11 +64,14 @@ class PredictionService:
         self._store = store
         self._now = now
 
-    async def single(self, request: PropRequest, caller: Caller) -> wire.Prediction:
-        """Answer one question. Raises a RiftlineError that names what is wrong."""
-        record, answer = self._answer(request, caller)
+    async def single(self, request: PropRequest, caller: Caller, *, explained: bool = False) -> wire.Prediction:
+        """Answer one question, and explain it in a thread. Raises a RiftlineError that names what is wrong."""
+        occasion = self._occasion(caller)
+        outlook = look(request, occasion.view, occasion.model.ensemble)
+        why = await asyncio.to_thread(_explanation, outlook, occasion) if explained else None
+        record, answer = self._record(request, outlook, occasion)
         await self._store.record(record)
-        return _prediction(record, answer)
+        return _prediction(record, answer, why)
 
     async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
         """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others."""
@@ -98,10 +109,6 @@ class PredictionService:
             warnings=[*outlook.warnings, *self.state.warnings()],
         )
 
-    def _answer(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, Answer]:
-        occasion = self._occasion(caller)
-        return self._record(request, look(request, occasion.view, occasion.model.ensemble), occasion)
-
     def _answer_all(
         self, requests: Sequence[Any], caller: Caller
     ) -> list[tuple[PredictionRecord, wire.Prediction] | wire.BatchItem]:
@@ -113,19 +120,21 @@ class PredictionService:
         return [_failed(index, one) if isinstance(one, Exception) else one for index, one in enumerate(found)]
 
     def _answers(
-        self, requests: Sequence[PropRequest], caller: Caller
+        self, questions: Sequence[_Asked], caller: Caller
     ) -> list[tuple[PredictionRecord, wire.Prediction] | Exception]:
         occasion = _tried(self._occasion, caller)
         if isinstance(occasion, Exception):
-            return [occasion] * len(requests)
+            return [occasion] * len(questions)
 
-        def said(request: PropRequest, outlook: Outlook) -> tuple[PredictionRecord, wire.Prediction]:
-            record, answer = self._record(request, outlook, occasion)
-            return record, _prediction(record, answer)
+        def said(asked: _Asked, outlook: Outlook) -> tuple[PredictionRecord, wire.Prediction]:
+            why = _explanation(outlook, occasion) if asked.explained else None
+            record, answer = self._record(asked.request, outlook, occasion)
+            return record, _prediction(record, answer, why)
 
+        outlooks = _outlooks([asked.request for asked in questions], occasion)
         return [
-            outlook if isinstance(outlook, Exception) else _tried(said, request, outlook)
-            for request, outlook in zip(requests, _outlooks(requests, occasion), strict=True)
+            outlook if isinstance(outlook, Exception) else _tried(said, asked, outlook)
+            for asked, outlook in zip(questions, outlooks, strict=True)
         ]
 
     def _occasion(self, caller: Caller) -> _Occasion:
@@ -157,8 +166,9 @@ class PredictionService:
         return record, answer
 
 
-def _question(raw: Any) -> PropRequest:
-    return wire.PredictionRequest.model_validate(raw).to_domain()
+def _question(raw: Any) -> _Asked:
+    message = wire.PredictionRequest.model_validate(raw)
+    return _Asked(message.to_domain(), message.explain)
 
 
 def _outlooks(requests: Sequence[PropRequest], occasion: _Occasion) -> Sequence[Outlook | Exception]:
@@ -176,7 +186,31 @@ def _tried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Excep
         return error
 
 
-def _prediction(record: PredictionRecord, answer: Answer) -> wire.Prediction:
+def _explanation(outlook: Outlook, occasion: _Occasion) -> wire.Explanation:
+    found = explain(outlook, occasion.view, occasion.model.ensemble)
+    return wire.Explanation(
+        usual_stat=found.usual_stat,
+        factors=[
+            wire.Factor(
+                name=one.name,
+                meaning=one.meaning,
+                effect=one.effect,
+                figure=one.figure.meaning if one.figure else None,
+                value=one.figure.value if one.figure else None,
+                usual=one.figure.usual if one.figure else None,
+            )
+            for one in found.factors
+        ],
+        recent_maps=[
+            wire.PlayerMaps(
+                player_id=player.player_id, player=player.name, maps=[wire.RecentMap(**one._asdict()) for one in maps]
+            )
+            for player, maps in zip(outlook.players, found.recent_maps, strict=True)
+        ],
+    )
+
+
+def _prediction(record: PredictionRecord, answer: Answer, why: wire.Explanation | None) -> wire.Prediction:
     return wire.Prediction(
         prediction_id=record.prediction_id,
         prediction=record.prediction,
@@ -194,6 +228,7 @@ def _prediction(record: PredictionRecord, answer: Answer) -> wire.Prediction:
         processing_time_ms=record.processing_time_ms,
         cache_hit=record.cache_hit,
         warnings=list(record.warnings),
+        explanation=why,
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator
 
+from actors.explanations import Family
 from stores.domain.props import MAX_LINE, MAX_MAP, MAX_PLAYERS, MapRange, Position, PropRequest, PropType, Side
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ EXAMPLE: JsonDict = {
     "tournament": "LCK",
     "best_of": 3,
 }
-WITH_DRAFT: JsonDict = {**EXAMPLE, "map_range": [1, 1], "champions": ["Azir"]}
+WITH_DRAFT: JsonDict = {**EXAMPLE, "map_range": [1, 1], "champions": ["Azir"], "explain": True}
 
 
 class PredictionRequest(BaseModel):
@@ -70,6 +71,7 @@ class PredictionRequest(BaseModel):
     best_of: Literal[1, 3, 5] | None = Field(
         default=None, description="Format of the series, no shorter than map_range. Left out, it is unknown."
     )
+    explain: bool = Field(default=False, description="Say why: the answer then carries an `explanation`.")
 
     def to_domain(self) -> PropRequest:
         """The domain's request. Raises InvalidError naming the field."""
@@ -99,6 +101,53 @@ class Inferred(BaseModel):
     tournament: str
 
 
+class Factor(BaseModel):
+    """One part of the evidence and what it does to the expected count."""
+
+    name: Family
+    meaning: str
+    effect: float = Field(
+        description="The expected count less that of the same question with this part at what is usual, in counts."
+    )
+    figure: str | None = Field(
+        default=None, description="What `value` and `usual` count, where there is such a number."
+    )
+    value: float | None = None
+    usual: float | None = None
+
+
+class RecentMap(BaseModel):
+    """A map that the player played."""
+
+    played_at: datetime
+    opponent: str | None
+    won: bool
+    champion: str | None
+    kills: int
+    deaths: int
+    assists: int
+
+
+class PlayerMaps(BaseModel):
+    """The last maps of one player, the newest first."""
+
+    player_id: str
+    player: str
+    maps: list[RecentMap]
+
+
+class Explanation(BaseModel):
+    """Why the expected count is what it is."""
+
+    usual_stat: float = Field(
+        description="The expected count of usual players of these roles, in an average team of the league against one."
+    )
+    factors: list[Factor] = Field(
+        description="The strongest first, at most six; taken one at a time, so that they do not add up."
+    )
+    recent_maps: list[PlayerMaps]
+
+
 class Prediction(BaseModel):
     """The answer to one line. Percentages are in [0, 100]."""
 
@@ -120,6 +169,7 @@ class Prediction(BaseModel):
     )
     cache_hit: bool
     warnings: list[str]
+    explanation: Explanation | None = Field(default=None, description="Only where `explain` was asked for.")
 
 
 # documented as a question, but anything is let in: a bad item must not spoil the others

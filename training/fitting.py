@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.count_members import member_means
+from actors.count_members import Trees, member_means
 from actors.ensemble import COUNTS_PER_MAP, ModelParameters, PropEnsemble, PropParameters
 from stores.domain import negative_binomial
 from stores.domain.props import PropType
@@ -26,6 +26,7 @@ from training.scores import crps, log_scores
 from training.series_fit import fit_series
 from training.subsets import ONE_MAP, pairs_of_maps, split_by_time
 from training.tree_fit import TreeTrainer
+from training.xgboost_ray_actors import kept_actors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import xgboost as xgb
     from numpy.typing import NDArray
 
-    from actors.count_members import Member, Trees
+    from actors.count_members import Member
     from actors.series_results import SeriesParameters
     from training.boosting import BoostingCluster, BoostingParams
     from training.dataset import TrainingSet
@@ -89,7 +90,7 @@ def fit_model(
     split = _Split(rows, fit, validation)
     before = fit_series(fit)
     trainer = TreeTrainer(params, on, progress)
-    with ThreadPoolExecutor(len(PropType)) as at_once:  # a training mostly waits for its own actors
+    with kept_actors(), ThreadPoolExecutor(len(PropType)) as at_once:  # a training mostly waits for its own actors
         fits = list(at_once.map(lambda prop: _fit_prop(prop, split, before, trainer, without), PropType))
     metrics: dict[str, float] = {"rows": len(rows), "rows_validation": len(validation)}
     for of_prop in fits:
@@ -110,7 +111,8 @@ def _fit_prop(
     validation = split.validation
     chosen = trainer.choose(prop, split.fit, validation)
     means = member_means(prop, chosen.trees, validation.features)
-    parameters = fit_prop(validation, prop, means, series, without=without)
+    draft = chosen.trees.get(Trees.DRAFT)
+    parameters = fit_prop(validation, prop, means, series, draft=draft, without=without)
     pmfs = _cross_fitted(validation, prop, means, series, without)
     trees = trainer.train(prop, split.rows, chosen.rounds)
     metrics = {

@@ -16,7 +16,7 @@ import numpy as np
 from actors.ensemble import TREES, Forecast, PropEnsemble
 from stores.domain.props import MapRange, PropType
 from stores.errors import InvalidError, NotFoundError
-from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES, POSITIONS
+from stores.features.schema import CHAMPION_FEATURES, FEATURE_VERSION, MODEL_FEATURES, POSITIONS
 from training.champion_checks import check_champion
 from training.gate_report import GateCheck, GateReport
 from training.holdout import HOLDOUT_FILE, SUM_TOLERANCE, Holdout
@@ -52,7 +52,8 @@ class Candidate:
 def processor_seconds(ensemble: PropEnsemble, features: NDArray[np.float32]) -> float:
     """The processor time of this thread that answering these rows takes; a busy neighbour does not count.
 
-    ``features`` has the shape [n, MODEL_FEATURES]; every prop is asked, over one map and over maps 1 and 2.
+    ``features`` has the shape [n, MODEL_FEATURES]; every prop is asked, over one map and over maps 1 and 2,
+    before and after the draft.
     """
     begun = time.thread_time()
     _answers(ensemble, features)
@@ -61,11 +62,13 @@ def processor_seconds(ensemble: PropEnsemble, features: NDArray[np.float32]) -> 
 
 def _answers(ensemble: PropEnsemble, features: NDArray[np.float32]) -> list[Forecast]:
     position = (np.arange(len(features)) % len(POSITIONS))[:, None]
+    draft = np.ones((len(features), len(CHAMPION_FEATURES)), dtype=np.float32)
     return [
         forecast
         for prop in PropType
         for maps in (MapRange(1, 1), MapRange(1, 2))
-        for means in [ensemble.map_means(prop, np.repeat(features, len(maps.maps), axis=0))]
+        for known in (None, np.repeat(draft, len(maps.maps), axis=0))
+        for means in [ensemble.map_means(prop, np.repeat(features, len(maps.maps), axis=0), known)]
         for forecast in ensemble.forecasts(prop, means, position, maps)
     ]
 

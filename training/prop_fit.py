@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from actors.count_members import LEAST_MEAN
+from actors.count_members import LEAST_MEAN, drafted_means
 from actors.count_sums import Correlations
-from actors.ensemble import MapMeans, ModelParameters, PropEnsemble, PropParameters
+from actors.ensemble import MapMeans, ModelParameters, PropEnsemble, PropParameters, Spread
 from stores.domain import negative_binomial
 from stores.domain.props import MapRange
 from stores.features.schema import POSITIONS, RESULTS
@@ -17,8 +18,9 @@ from training.scores import pit_curve
 from training.subsets import MAPS_1_2, ONE_MAP, pairs_of_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    import xgboost as xgb
     from numpy.typing import NDArray
 
     from actors.count_members import Member
@@ -33,25 +35,33 @@ IDENTITY = tuple(np.linspace(0.0, 1.0, CALIBRATION_KNOTS).tolist())
 MOST_CORRELATION = 0.5
 
 
-def fit_prop(
+def fit_prop(  # noqa: PLR0913 — what happened, what was expected, and of which parts
     rows: TrainingSet,
     prop: PropType,
     means: Mapping[Member, NDArray[np.float64]],
     series: SeriesParameters,
     *,
+    draft: xgb.Booster | None = None,
     without: frozenset[Member] = frozenset(),
 ) -> PropParameters:
-    """Everything but trees, from out-of-time means of shape [n, 2] per member; those of ``without`` weigh nothing."""
+    """Everything but trees, from out-of-time means of shape [n, 2] per member; those of ``without`` weigh nothing.
+
+    The spread after the draft is that of the rows whose champions are known; that before it where ``draft`` is None.
+    """
     members = np.stack(list(means.values()))
     kept = np.array([member not in without for member in means])
     weights = np.zeros(len(members))
     weights[kept], sizes = _stacked(rows, prop, members[kept])
-    correlations = _correlations(rows, prop, _combined(weights, members), sizes)
-    by_result = (tuple(sizes[0].tolist()), tuple(sizes[1].tolist()))
-    raw = PropParameters(tuple(weights.tolist()), by_result, correlations, IDENTITY)
-    pmfs = question_pmfs(rows, prop, means, ModelParameters({prop: raw}, series))
-    curve = _pooled_calibration([(pmf, actual_counts(rows, prop, maps)) for maps, pmf in pmfs.items()])
-    return PropParameters(raw.weights, by_result, correlations, tuple(curve.tolist()))
+    combined = _combined(weights, members)
+    before = _spread(rows, prop, MapMeans(series.win_probability(rows.features), combined), sizes, series)
+    after = before
+    known = np.zeros(len(rows), dtype=np.bool_) if draft is None else ~np.isnan(rows.draft[:, 0])
+    if draft is not None and known.any():
+        drafted = rows.where(known)
+        corrected = drafted_means(draft, drafted.features, drafted.draft, combined[known])
+        of_maps = MapMeans(series.win_probability(drafted.features), corrected)
+        after = _spread(drafted, prop, of_maps, _sizes(drafted, prop, corrected), series)
+    return PropParameters(tuple(weights.tolist()), before, after)
 
 
 def question_pmfs(
@@ -59,7 +69,8 @@ def question_pmfs(
 ) -> dict[str, NDArray[np.float64]]:
     """Calibrated distributions of every row's map, and of maps 1 and 2 of those who played both, [n, counts] each.
 
-    ``means`` are those of the members, of shape [n, 2]; the same that `PropEnsemble` says of its own members.
+    ``means`` are those of the members, of shape [n, 2]; the same that `PropEnsemble` says of its own members before the
+    draft.
     """
     stacked = _combined(np.array(parameters.props[prop].weights), np.stack(list(means.values())))
     return pmfs_of(rows, prop, MapMeans(parameters.series.win_probability(rows.features), stacked), parameters)
@@ -75,9 +86,9 @@ def pmfs_of(
     parts = {ONE_MAP: (np.arange(len(rows)), MapRange(1, 1)), MAPS_1_2: (both, MapRange(1, 2))}
     pmfs = {}
     for maps, (at, map_range) in parts.items():
-        of_maps = MapMeans(means.win[at], means.counts[at])
+        of_maps = MapMeans(means.win[at], means.counts[at], drafted=means.drafted)
         position = rows.position[at[:: len(map_range.maps)]][:, None]
-        pmfs[maps] = ensemble.calibrate(prop, ensemble.sum_pmf(prop, of_maps, position, map_range))
+        pmfs[maps] = ensemble.calibrated_pmf(prop, of_maps, position, map_range)
     return pmfs
 
 
@@ -107,13 +118,32 @@ def _stacked(
     weights = np.full(len(members), 1.0 / len(members))
     sizes = np.ones((len(RESULTS), len(POSITIONS)))
     for _ in range(STACKING_ROUNDS):
-        mean = _combined(weights, given)
-        for won in range(len(RESULTS)):
-            for at in range(len(POSITIONS)):
-                part = (result == won) & (rows.position == at)
-                sizes[won, at] = best_size(y[part], mean[part])
+        sizes = _sizes(rows, prop, _combined(weights, members))
         weights = _weights(y, given, sizes[result, rows.position], weights)
     return weights, sizes
+
+
+def _sizes(rows: TrainingSet, prop: PropType, means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The best size by result and position, of shape [2, positions]; `means` has the shape [n, 2]."""
+    result = rows.won.astype(np.int64)
+    mean = means[np.arange(len(rows)), result]
+    sizes = np.ones((len(RESULTS), len(POSITIONS)))
+    for won in range(len(RESULTS)):
+        for at in range(len(POSITIONS)):
+            part = (result == won) & (rows.position == at)
+            sizes[won, at] = best_size(rows.counts[prop][part], mean[part])
+    return sizes
+
+
+def _spread(
+    rows: TrainingSet, prop: PropType, means: MapMeans, sizes: NDArray[np.float64], series: SeriesParameters
+) -> Spread:
+    """Correlations of counts around their means, then the calibration of one map and of sums that this leaves."""
+    by_result = (tuple(sizes[0].tolist()), tuple(sizes[1].tolist()))
+    raw = Spread(by_result, _correlations(rows, prop, means.counts, sizes), IDENTITY, IDENTITY)
+    pmfs = pmfs_of(rows, prop, means, ModelParameters({prop: PropParameters((), raw, raw)}, series))
+    curves = {maps: _calibration(pmf, actual_counts(rows, prop, maps)) for maps, pmf in pmfs.items()}
+    return replace(raw, calibration=curves[ONE_MAP], calibration_of_sums=curves[MAPS_1_2])
 
 
 def _weights(
@@ -155,12 +185,11 @@ def _ratio(value: Any, scale: Any) -> float:
     return float(np.clip(value / scale, -MOST_CORRELATION, MOST_CORRELATION)) if scale > 0 else 0.0
 
 
-def _pooled_calibration(parts: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]]) -> NDArray[np.float64]:
+def _calibration(pmf: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[float, ...]:
     """The cdf that outcomes showed, at evenly spaced raw cdf values, drawn to the raw cdf where rows are few."""
     knots = np.linspace(0.0, 1.0, CALIBRATION_KNOTS)
-    rows = sum(len(y) for _, y in parts)
-    seen = sum((pit_curve(pmf, y, knots) * len(y) for pmf, y in parts if len(y)), np.zeros(len(knots))) / max(rows, 1)
-    return np.asarray((rows * seen + CALIBRATION_PULL * knots) / (rows + CALIBRATION_PULL))
+    seen = pit_curve(pmf, y, knots) if len(y) else knots
+    return tuple(((len(y) * seen + CALIBRATION_PULL * knots) / (len(y) + CALIBRATION_PULL)).tolist())
 
 
 def best_size(y: NDArray[np.int64], means: NDArray[np.float64]) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from stores.features.games import PlayedBy, PlayedGame, PlayedTeam
 
+LAST_MAPS = 10  # shown beside an answer
 WINDOW_DAYS = 30
 MAX_REST_DAYS = 30.0  # a longer pause is an off-season, whatever its length
 FORM_GAMES = 5
@@ -61,6 +62,7 @@ class PlayerHistory:
         "champions",
         "games",
         "last_league",
+        "last_maps",
         "last_us",
         "leagues",
         "position",
@@ -74,6 +76,7 @@ class PlayerHistory:
         # lost, won: kills and what was usual for the role then, assists and the same
         self._results = [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
         self.champions: deque[str] = deque(maxlen=20)
+        self.last_maps: deque[tuple[PlayedGame, PlayedTeam, PlayedBy]] = deque(maxlen=LAST_MAPS)  # the newest last
         self.leagues: set[str] = set()
         self.games = 0
         self.last_league = ""
@@ -100,6 +103,7 @@ class PlayerHistory:
         for at, count in enumerate((player.kills, kills, player.assists, assists)):
             of_result[at] += count
         self.champions.append(player.champion)
+        self.last_maps.append((game, team, player))
         self.last_league = game.league
         self.leagues.add(game.league)
         self.games += 1

@@ -6,6 +6,8 @@ DECIMAL; they are doubles here, because training and serving must see the same b
 
 from __future__ import annotations
 
+from typing import Final
+
 import pyarrow as pa
 
 from stores.features.schema import CHAMPION_FEATURES, CONTEXT_FEATURES, PLAYER_FEATURES, TEAM_FEATURES
@@ -28,6 +30,18 @@ def _doubles(names: tuple[str, ...]) -> list[tuple[str, pa.DataType]]:
 _AS_OF = [("series_id", pa.string()), ("as_of", STAMP), ("feature_date", pa.date32())]
 _LINEAGE = [("feature_version", pa.string())]
 
+# A player's last maps, the newest first: lists of one length, for they evolve where a list of structs would not. Null
+# but in the newest snapshots: who trains needs none of it.
+RECENT_MAPS: Final[dict[str, pa.DataType]] = {
+    "recent_started_at": pa.list_(STAMP),
+    "recent_opponents": pa.list_(pa.string()),
+    "recent_won": pa.list_(pa.bool_()),
+    "recent_champions": pa.list_(pa.string()),
+    "recent_kills": pa.list_(pa.int32()),
+    "recent_deaths": pa.list_(pa.int32()),
+    "recent_assists": pa.list_(pa.int32()),
+}
+
 PLAYER_SNAPSHOTS = LakeTable(
     Layer.GOLD,
     "player_features",
@@ -43,6 +57,7 @@ PLAYER_SNAPSHOTS = LakeTable(
             ("tournaments_played", pa.list_(pa.string())),
             ("champions_played", pa.list_(pa.string())),
             *_doubles(PLAYER_FEATURES),
+            *RECENT_MAPS.items(),
             ("data_quality_score", pa.float64()),  # share of the player's stats that are known, 0 to 1
             *_LINEAGE,
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from actors.ensemble import PropEnsemble
 from actors.feature_shard import read_features
 from actors.feature_view import FeatureView
 from stores.domain.models import MODEL_NAME
+from stores.domain.row_filters import Equals
 from stores.lake.artifacts import WarehouseArtifacts
 from stores.lake.catalog import IcebergLake
+from stores.lake.tables import PLAYER_PERFORMANCE
 from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
@@ -35,6 +38,7 @@ QUESTIONS = [
     (90, "kills", 0.0, [1, 5]),
     (150, "assists", 200.0, [4, 5]),
 ]
+MAP_FACTS = ("opponent", "won", "champion", "kills", "deaths", "assists")
 SAME_BY_LINE = ("prediction", "confidence", "base_model_confidence", "push_probability", "expected_stat")
 SAME = (*SAME_BY_LINE, "confidence_interval", "data_tier", "inferred", "warnings", "model_version", "lake_snapshot_id")
 
@@ -55,6 +59,40 @@ def test_single_batch_and_curve_agree(riftline: Riftline, player: int, prop: str
     assert curve["warnings"] == single["warnings"]
     assert 50.0 <= single["confidence"] <= 100.0
     assert (line % 1 == 0) or single["push_probability"] == 0.0
+
+
+def test_an_explained_answer_is_the_same_and_says_why(riftline: Riftline) -> None:
+    """The numbers stay; effects are told strongest first, and the last maps are those of silver."""
+    who = riftline.players()[3]
+    opponent = next(
+        one["name"]
+        for one in riftline.client.get("/teams", params={"limit": 50}).json()
+        if one["tournament"] == who["tournament"] and one["name"] != who["team"]
+    )
+    asked = riftline.question(player_names=[who["name"]], opponent=opponent)
+    plain = riftline.client.post("/predict/single", json=asked).json()
+    told = riftline.client.post("/predict/single", json={**asked, "explain": True}).json()
+    batch = riftline.client.post("/predict/batch", json={"requests": [asked, {**asked, "explain": True}]}).json()
+    assert {name: told[name] for name in SAME} == {name: plain[name] for name in SAME}
+    assert plain["explanation"] is batch["items"][0]["result"]["explanation"] is None
+    why = told["explanation"]
+    assert batch["items"][1]["result"]["explanation"] == why
+    effects = {one["name"]: one["effect"] for one in why["factors"]}
+    assert list(map(abs, effects.values())) == sorted(map(abs, effects.values()), reverse=True)
+    without = riftline.client.post("/predict/single", json={**asked, "opponent": None}).json()
+    assert effects["opponent"] == pytest.approx(told["expected_stat"] - without["expected_stat"], abs=2e-4)
+    rows = IcebergLake(riftline.settings.lake).read(PLAYER_PERFORMANCE, where=Equals("player_id", who["player_id"]))
+    newest = rows.sort_by([("started_at", "descending")]).slice(0, 10).to_pylist()
+    (player,) = why["recent_maps"]
+    assert player["player_id"] == who["player_id"]
+    assert len(player["maps"]) == len(newest) == 10
+    for one, row in zip(player["maps"], newest, strict=True):
+        assert datetime.fromisoformat(one["played_at"]) == row["started_at"]
+        assert {name: one[name] for name in MAP_FACTS} == {name: row[name] for name in MAP_FACTS}
+    done = riftline.command("predict", who["name"], "--opponent", opponent, "--line", "3.5", "--explain")
+    assert done.returncode == 0, done.stderr
+    assert all(f" {name}: " in done.stdout for name in effects)
+    assert f"last maps of {who['name']}" in done.stdout
 
 
 def test_a_whole_line_can_push(riftline: Riftline) -> None:

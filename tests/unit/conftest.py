@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import settings
 
 from actors.count_members import CountMembers, Trees, draft_rows, offsets, result_rows
 from actors.count_sums import Correlations
-from actors.ensemble import ModelParameters, PropEnsemble, PropParameters
+from actors.ensemble import ModelParameters, PropEnsemble, PropParameters, Spread
 from actors.series_results import SeriesParameters
 from stores.domain.props import PropType
 from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
@@ -40,12 +41,14 @@ def small_model() -> PropEnsemble:
         offset = offsets(prop, features)[np.arange(len(features)), won.astype(np.int64)]
         counts = rng.poisson(0.3 * offset + 0.1 * features[:, at] + 2.0 * won)
         trees[prop] = _some_trees(prop, features, won, counts, rng)
-        props[prop] = PropParameters(
-            weights=WEIGHTS,
+        before = Spread(
             sizes=((3.5, 5.0, 5.5, 7.25, 2.8 + at), (4.0, 5.5, 6.0, 8.25, 3.1 + at)),
             correlations=Correlations(maps=0.08, mates=0.05, foes=-0.04),
             calibration=tuple((knots ** (1.0 + 0.1 * at) + 0.02 * np.sin(2 * np.pi * knots)).tolist()),
+            calibration_of_sums=tuple((knots ** (1.0 + 0.05 * at) + 0.01 * np.sin(2 * np.pi * knots)).tolist()),
         )
+        after = replace(before, sizes=((4.5, 6.0, 6.5, 8.25, 3.8), (5.0, 6.5, 7.0, 9.25, 4.1)))
+        props[prop] = PropParameters(WEIGHTS, before, after)
     series = SeriesParameters(rating_weight=0.03, roster_weight=-0.02, spread=0.5, formats=(0.1, 0.6, 0.3))
     return PropEnsemble(trees, ModelParameters(props, series))
 

@@ -177,7 +177,7 @@ def test_a_member_left_out_weighs_nothing(rows: TrainingSet) -> None:
         assert tuple(weight for one, weight in zip(Member, rest.weights, strict=True) if one is not member) == (
             alone.weights
         )
-        assert rest.sizes == alone.sizes
+        assert rest.before.sizes == alone.before.sizes
 
 
 def test_each_part_is_left_out_once_and_from_the_known_rows(

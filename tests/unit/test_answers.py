@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,75 +12,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.answers import Outlook, curve_lines, look, look_all
-from actors.feature_view import FeatureView
-from actors.published import ChampionEntry, FeatureSource, PlayerEntry, PublishedShard, TeamEntry, TournamentEntry
+from actors.published import PlayerEntry
 from stores.domain.props import DataTier, MapRange, Position, PropRequest, PropType, Side
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
-from stores.features.schema import CONTEXT_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITIONS, TEAM_FEATURES
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
+from tests.unit.small_world import BOT, FAKER, MID, PLAYERS, TOP, ask, world
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from actors.ensemble import PropEnsemble
-
-TOP, JUNGLE, MID, BOT = (POSITIONS.index(one) for one in (Position.TOP, Position.JUNGLE, Position.MID, Position.BOT))
-PLAYERS = (
-    PlayerEntry("p:faker", "Faker", MID, "t:t1", "T1", "LCK", 900),
-    PlayerEntry("p:oner", "Oner", JUNGLE, "t:t1", "T1", "LCK", 400),
-    PlayerEntry("p:chovy", "Chovy", MID, "t:gen", "Gen.G", "LCK", 600),
-    PlayerEntry("p:smash", "Smash", BOT, "t:t1", "T1", "LCK", 60),
-    PlayerEntry("p:smash2", "Smash", BOT, None, None, "LPL", 90),
-    PlayerEntry("p:rookie", "Rookie", BOT, "t:gen", "Gen.G", "LCK", 9),
-    PlayerEntry("p:newest", "Newest", BOT, "t:gen", "Gen.G", "LCK", 2),
-    PlayerEntry("p:lost", "Lost", BOT, "t:lost", "Lost Team", "LPL", 30),
-)
-FAKER = PLAYERS[0]
-TEAMS = (TeamEntry("t:t1", "T1", "LCK", 500), TeamEntry("t:gen", "Gen.G", "LCK", 500))
-LEAGUES = (TournamentEntry("LCK", "16.10", 900), TournamentEntry("LPL", "16.10", 800))
-CHAMPIONS = (ChampionEntry("Ahri", MID, 40), ChampionEntry("Jinx", BOT, 25))
-
-
-def numbers(rng: np.random.Generator, rows: int, names: Sequence[str]) -> NDArray[np.float64]:
-    """Features of shape [rows, names]: factors around 1, shares around a fifth, all else like counts."""
-    values = rng.uniform(0.1, 15.0, (rows, len(names)))
-    for at, name in enumerate(names):
-        if name.endswith(("_factor", "attack", "defence", "_length")) or name == "length":
-            values[:, at] = rng.uniform(0.8, 1.2, rows)
-        elif "_share" in name:
-            values[:, at] = rng.uniform(0.1, 0.3, rows)
-    return values
-
-
-def world(players: tuple[PlayerEntry, ...]) -> FeatureView:
-    """One shard that owns all; its numbers are always the same."""
-    rng = np.random.default_rng(2)
-    shard = PublishedShard(
-        shard="all",
-        source=FeatureSource(11, FEATURE_VERSION, datetime(2026, 5, 31, 15, tzinfo=UTC)),
-        players=players,
-        player_features=numbers(rng, len(players), PLAYER_FEATURES),
-        teams=TEAMS,
-        team_features=numbers(rng, len(TEAMS), TEAM_FEATURES),
-        tournaments=LEAGUES,
-        tournament_features=numbers(rng, len(LEAGUES), CONTEXT_FEATURES),
-        champions=CHAMPIONS,
-        champion_features=np.array([[1.2, 0.9, 40.0], [0.8, 1.1, 25.0]]),
-    )
-    return FeatureView([shard])
+    from actors.feature_view import FeatureView
 
 
 @pytest.fixture(scope="module")
 def view() -> FeatureView:
     """The whole small world."""
     return world(PLAYERS)
-
-
-def ask(*players: str, line: float = 3.5, maps: tuple[int, int] = (1, 2), **more: Any) -> PropRequest:
-    """A question about kills."""
-    return PropRequest(players or ("Faker",), PropType.KILLS, line, MapRange(*maps), **more)
 
 
 @pytest.fixture
@@ -207,12 +155,15 @@ def test_strict_mode_refuses_thin_evidence(
     """The player with the least evidence decides; without strict mode the answer says how thin it is."""
     open_ = look(ask(*players), view, small_model)
     assert open_.data_tier is tier
-    assert any(tier.meaning in note for note in open_.warnings) == (tier >= DataTier.THIN)
+    told = f"thin evidence of {players[-1]}: {tier.meaning}"
+    assert (told in open_.warnings) == (tier >= DataTier.THIN)
     strict = ask(*players, strict_mode=True)
     if refused:
         with pytest.raises(InvalidError) as caught:
             look(strict, view, small_model)
         assert caught.value.field == "strict_mode"
+        for said_ in (f"the evidence of {players[-1]} is of tier {tier:d}", tier.meaning, "ask without strict_mode"):
+            assert said_ in str(caught.value)
     else:
         assert look(strict, view, small_model).data_tier is tier
 

@@ -60,8 +60,10 @@ def alone(model: PropEnsemble, means: MapMeans, position: list[int], maps: MapRa
 
 
 def calibrated_by(model: PropEnsemble, table: tuple[float, ...]) -> PropEnsemble:
-    """The model without its trees, with another calibration."""
-    of_prop = replace(model.parameters.props[KILLS], calibration=table)
+    """The model without its trees, with another calibration of everything."""
+    given = model.parameters.props[KILLS]
+    spread = replace(given.before, calibration=table, calibration_of_sums=table)
+    of_prop = replace(given, before=spread, after=spread)
     return PropEnsemble({KILLS: {}}, ModelParameters({KILLS: of_prop}, model.parameters.series))
 
 
@@ -124,7 +126,7 @@ def test_a_model_of_other_features_is_refused(small_model: PropEnsemble, field: 
 @pytest.mark.parametrize("position", range(5))
 def test_one_map_mixes_its_results(small_model: PropEnsemble, position: int) -> None:
     """The forecast of one map: negative binomials of the role's size in each result, by the chance to win."""
-    sizes = np.array(small_model.parameters.props[KILLS].sizes)[:, position]
+    sizes = np.array(small_model.parameters.props[KILLS].before.sizes)[:, position]
     lost, won = negative_binomial.pmf(np.array([2.0, 4.4]), sizes, COUNTS_PER_MAP)
     forecast = alone(small_model, of_maps([0.6], [2.0], [4.4]), [position], MapRange(2, 2))
     assert forecast.base.pmf == pytest.approx(0.4 * lost + 0.6 * won, abs=1e-15)
@@ -184,10 +186,31 @@ def test_a_calibrated_cdf_always_rises(small_model: PropEnsemble, table: list[fl
     assert calibrated.pmf.sum() == pytest.approx(1.0)
 
 
-def test_the_calibration_is_the_one_of_the_table(small_model: PropEnsemble) -> None:
-    """Where the raw cdf is u, the calibrated one is the table at u."""
-    model = calibrated_by(small_model, (0.0, 0.4, 1.0))
-    assert model.calibrate(KILLS, np.full((1, 4), 0.25))[0] == pytest.approx([0.2, 0.2, 0.3, 0.3])
+@pytest.mark.parametrize("drafted", [True, False])
+@pytest.mark.parametrize("maps", [1, 2])
+def test_the_calibration_is_the_one_of_the_table(small_model: PropEnsemble, maps: int, drafted: bool) -> None:
+    """Where the raw cdf is u, the calibrated one is at u the table of one map or of sums, before or after the draft."""
+    tables = iter([(0.0, 0.4, 1.0), (0.0, 0.6, 1.0), (0.0, 0.3, 1.0), (0.0, 0.7, 1.0)])
+    given = small_model.parameters.props[KILLS]
+    before, after = (
+        replace(given.before, calibration=next(tables), calibration_of_sums=next(tables)) for _ in range(2)
+    )
+    of_prop = replace(given, before=before, after=after)
+    model = PropEnsemble({KILLS: {}}, ModelParameters({KILLS: of_prop}, small_model.parameters.series))
+    half = {(1, False): 0.4, (2, False): 0.6, (1, True): 0.3, (2, True): 0.7}[maps, drafted]
+    counts = COUNTS_PER_MAP * maps
+    found = model.calibrate(KILLS, np.full((1, counts), 1.0 / counts), drafted=drafted)
+    assert np.cumsum(found)[counts // 2 - 1] == pytest.approx(half)
+    assert np.cumsum(found)[counts // 4 - 1] == pytest.approx(half / 2)
+
+
+def test_known_champions_have_a_spread_of_their_own(small_model: PropEnsemble) -> None:
+    """After the draft the counts of a result vary by the sizes of after the draft."""
+    sizes = np.array(small_model.parameters.props[KILLS].after.sizes)[:, 1]
+    lost, won = negative_binomial.pmf(np.array([2.0, 4.4]), sizes, COUNTS_PER_MAP)
+    means = replace(of_maps([0.6], [2.0], [4.4]), drafted=True)
+    forecast = alone(small_model, means, [1], MapRange(1, 1))
+    assert forecast.base.pmf == pytest.approx(0.4 * lost + 0.6 * won, abs=1e-15)
 
 
 @settings(max_examples=40)

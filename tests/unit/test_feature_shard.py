@@ -72,16 +72,21 @@ def played(game: int, league: str, teams: tuple[str, str]) -> list[dict[str, obj
     ]
 
 
-def history(games: int) -> Snapshots:
-    """The snapshots of so many games between the teams of two leagues, in turn."""
+def silver(games: int) -> list[dict[str, object]]:
+    """The rows of so many games between the teams of two leagues, in turn."""
     rows = []
     for game in range(games):
         league = ("LCK", "LPL")[game % 2]
         teams = TEAMS[league]
         first = game // 2 % len(teams)
         rows += played(game, league, (teams[first], teams[(first + 1) % len(teams)]))
+    return rows
+
+
+def history(games: int) -> Snapshots:
+    """Their snapshots."""
     schema = pa.schema([PLAYER_PERFORMANCE.schema.field(name) for name in SILVER_COLUMNS])
-    return take_snapshots(pa.Table.from_pylist(rows, schema=schema))
+    return take_snapshots(pa.Table.from_pylist(silver(games), schema=schema))
 
 
 def commit(lake: IcebergLake, table: LakeTable, rows: pa.Table, properties: dict[str, str]) -> str:
@@ -157,6 +162,32 @@ def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
         assert view.champions.find(row["champion"].lower()).name == row["champion"]
         seen = view.champion(row["champion"], POSITION_INDEX[row["position"]])
         np.testing.assert_array_equal(seen, [row[name] for name in CHAMPION_FEATURES])
+
+
+def test_the_last_maps_are_those_of_silver(place: LakeSettings) -> None:
+    """Each shard publishes the last ten maps of its players, the newest first, as of the snapshot of the features."""
+    lake = IcebergLake(place)
+    publish(lake, history(50))
+    shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
+    publish(lake, history(54))
+    view = FeatureView(shards)
+    played_by: dict[object, list[dict[str, object]]] = {}
+    opponents: dict[tuple[object, object], object] = {}
+    for row in silver(50):
+        played_by.setdefault(row["player_id"], []).insert(0, row)
+        opponents[row["match_id"], row["won"]] = row["team"]
+    assert {one.player_id for one in view.players.entries} == set(played_by)
+    for player_id, rows in played_by.items():
+        expected = [
+            (
+                row["started_at"],
+                opponents[row["match_id"], not row["won"]],
+                *(row[name] for name in ("won", "champion", "kills", "deaths", "assists")),
+            )
+            for row in rows[:10]
+        ]
+        assert list(view.recent_maps(str(player_id))) == expected
+    assert {len(view.recent_maps(one.player_id)) for one in view.players.entries} == {10}
 
 
 def test_a_reader_that_is_up_to_date_gets_nothing(place: LakeSettings) -> None:

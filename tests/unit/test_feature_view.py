@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from actors.feature_view import FeatureView
@@ -19,6 +20,7 @@ from stores.features.schema import (
     PLAYER_FEATURES,
     TEAM_FEATURES,
 )
+from stores.features.tables import RECENT_MAPS
 
 SOURCE = FeatureSource(7, FEATURE_VERSION, datetime(2026, 5, 31, tzinfo=UTC))
 PLAYERS = [PlayerEntry(f"p{at}", f"Player {at}", at % 5, f"t{at % 4}", f"Team {at % 4}", "LCK", at) for at in range(40)]
@@ -42,6 +44,7 @@ def shard_of(names: list[str], name: str) -> PublishedShard:
         source=SOURCE,
         players=tuple(PLAYERS[at] for at in players),
         player_features=np.outer(players, np.ones(len(PLAYER_FEATURES))),
+        recent_maps=pa.table({name: pa.nulls(len(players), kind) for name, kind in RECENT_MAPS.items()}),
         teams=tuple(TEAMS[at] for at in teams),
         team_features=np.outer(teams, np.ones(len(TEAM_FEATURES))),
         tournaments=tuple(LEAGUES[at] for at in leagues),
@@ -61,6 +64,7 @@ def test_features_are_found_wherever_the_ring_put_them(count: int) -> None:
         found = view.players.find(player.name)
         assert found == player
         assert (view.player_features(found.player_id) == at).all()
+        assert view.recent_maps(found.player_id) == ()  # of a snapshot that was made without them
     for at, team in enumerate(TEAMS):
         assert (view.team_features(view.teams.find(team.name).team_id) == at).all()
         assert view.has_team(team.team_id)

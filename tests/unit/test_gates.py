@@ -197,8 +197,8 @@ def test_a_version_that_does_not_answer_is_refused(
     if without == "assists":
         del description["props"]["assists"]
     else:
-        by_result = small_model.parameters.props[PropType.KILLS].sizes
-        description["props"]["kills"]["sizes"] = [
+        by_result = small_model.parameters.props[PropType.KILLS].before.sizes
+        description["props"]["kills"]["before"]["sizes"] = [
             sizes[:2] if without == "sizes" else (-1.0,) * len(sizes) for sizes in by_result
         ]
     record = releases.version("candidate", sound, {MODEL_FILE: orjson.dumps(description)})

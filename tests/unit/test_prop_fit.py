@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from actors.count_members import Member, member_means
+from actors.count_members import Member, Trees, drafted_means, member_means
 from actors.ensemble import COUNTS_PER_MAP, MapMeans, ModelParameters
 from actors.series_results import SeriesParameters
 from stores.domain import negative_binomial
 from stores.domain.props import MapRange, PropType
-from stores.features.schema import MODEL_FEATURES, POSITIONS
+from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES, POSITIONS
 from training.prop_fit import (
     CALIBRATION_KNOTS,
     CALIBRATION_PULL,
     IDENTITY,
     MOST_CORRELATION,
-    _pooled_calibration,
+    _calibration,
     actual_counts,
     best_size,
     fit_prop,
@@ -99,8 +99,9 @@ def test_weights_and_sizes_are_found(drawn: tuple[TrainingSet, dict[Member, NDAr
     """Each member's weight, nearly none for what is useless, and the size of each role in each result."""
     found = fit_prop(drawn[0], KILLS, drawn[1], EVEN)
     assert found.weights == pytest.approx((0.6, 0.0, 0.4, 0.0), abs=0.05)
-    assert np.array(found.sizes) == pytest.approx(SIZES, rel=0.25)
-    assert np.log(np.array(found.sizes) / SIZES).mean() == pytest.approx(0.0, abs=0.05)
+    assert np.array(found.before.sizes) == pytest.approx(SIZES, rel=0.25)
+    assert np.log(np.array(found.before.sizes) / SIZES).mean() == pytest.approx(0.0, abs=0.05)
+    assert found.after == found.before
 
 
 def test_a_member_left_out_weighs_nothing(drawn: tuple[TrainingSet, dict[Member, NDArray[np.float64]]]) -> None:
@@ -116,7 +117,7 @@ def test_independent_counts_have_no_correlation(
     drawn: tuple[TrainingSet, dict[Member, NDArray[np.float64]]],
 ) -> None:
     """Counts drawn one by one are correlated with nothing."""
-    found = fit_prop(drawn[0], KILLS, drawn[1], EVEN).correlations
+    found = fit_prop(drawn[0], KILLS, drawn[1], EVEN).before.correlations
     assert (found.maps, found.mates, found.foes) == pytest.approx((0.0, 0.0, 0.0), abs=0.02)
 
 
@@ -137,7 +138,7 @@ def test_correlations_are_found(make_rows: Callable[..., TrainingSet]) -> None:
     )
     counts = rng.poisson(mean * rate / shape).ravel()
     means = members_of(*[np.full((len(rows), 2), mean)] * len(Member))
-    found = fit_prop(counted(rows, counts), KILLS, means, EVEN).correlations
+    found = fit_prop(counted(rows, counts), KILLS, means, EVEN).before.correlations
     unit = (mean / shape) ** 2 / (mean + mean**2 / shape)
     expected = np.array([of_player, of_team + of_map, of_map]) * unit
     assert (found.maps, found.mates, found.foes) == pytest.approx(expected, abs=0.015)
@@ -149,17 +150,17 @@ def test_a_correlation_is_bounded_and_none_without_pairs(make_rows: Callable[...
     rows = two_maps(make_rows, 200)
     same = np.random.default_rng(6).negative_binomial(3.0, 3.0 / 7.0, 200)
     means = members_of(*[np.full((len(rows), 2), 4.0)] * len(Member))
-    alike = fit_prop(counted(rows, np.repeat(same, 20)), KILLS, means, EVEN).correlations
+    alike = fit_prop(counted(rows, np.repeat(same, 20)), KILLS, means, EVEN).before.correlations
     assert (alike.maps, alike.mates, alike.foes) == (MOST_CORRELATION,) * 3
     alone = rows.where((rows.game_number == 1) & (rows.position == 0) & rows.won)
     few = {member: mean[: len(alone)] for member, mean in means.items()}
-    found = fit_prop(alone, KILLS, few, EVEN).correlations
+    found = fit_prop(alone, KILLS, few, EVEN).before.correlations
     assert (found.maps, found.mates, found.foes) == (0.0, 0.0, 0.0)
 
 
 def test_a_true_model_needs_no_calibration(drawn: tuple[TrainingSet, dict[Member, NDArray[np.float64]]]) -> None:
     """What was fitted to counts of its own family is calibrated by nearly the identity."""
-    curve = np.array(fit_prop(drawn[0], KILLS, drawn[1], EVEN).calibration)
+    curve = np.array(fit_prop(drawn[0], KILLS, drawn[1], EVEN).before.calibration)
     assert np.abs(curve - KNOTS).max() < 0.01
     assert (curve[0], curve[-1]) == (0.0, 1.0)
     assert (np.diff(curve) >= 0).all()
@@ -172,7 +173,7 @@ def test_a_wrong_spread_is_bent_the_right_way(size: float, sign: float) -> None:
     means = rng.uniform(2.0, 8.0, 20_000)
     y = rng.negative_binomial(4.0, 4.0 / (4.0 + means))
     said = negative_binomial.pmf(means, np.full(len(means), size), COUNTS_PER_MAP)
-    bend = _pooled_calibration([(said, y)]) - KNOTS
+    bend = np.array(_calibration(said, y)) - KNOTS
     assert sign * bend[10] > 0.02
     assert sign * bend[90] < -0.02
     cdf = np.interp(np.cumsum(said, axis=1), KNOTS, KNOTS + bend)
@@ -186,11 +187,8 @@ def test_few_rows_hardly_bend_the_calibration() -> None:
     said = negative_binomial.pmf(np.full(100, 6.0), np.full(100, 4.0), COUNTS_PER_MAP)
     seen = pit_curve(said, y, KNOTS)
     share = 100 / (100 + CALIBRATION_PULL)
-    assert _pooled_calibration([(said, y)]) == pytest.approx(share * seen + (1 - share) * KNOTS)
-    assert _pooled_calibration([(said[:0], y[:0])]) == pytest.approx(KNOTS)
-    assert _pooled_calibration([(said[:50], y[:50]), (said[50:], y[50:])]) == pytest.approx(
-        _pooled_calibration([(said, y)])
-    )
+    assert _calibration(said, y) == pytest.approx(share * seen + (1 - share) * KNOTS)
+    assert _calibration(said[:0], y[:0]) == pytest.approx(KNOTS)
 
 
 def test_the_fit_scores_what_is_served(make_rows: Callable[..., TrainingSet], small_model: PropEnsemble) -> None:
@@ -213,6 +211,23 @@ def test_the_fit_scores_what_is_served(make_rows: Callable[..., TrainingSet], sm
         assert found[ONE_MAP][one] == pytest.approx(served.calibrated.pmf, abs=1e-12)
 
 
+def test_the_spread_after_the_draft_is_that_of_the_drafted_means(
+    drawn: tuple[TrainingSet, dict[Member, NDArray[np.float64]]], small_model: PropEnsemble
+) -> None:
+    """Sizes fit around what the draft's trees say of the rows whose champions are known, and around nothing else."""
+    rows, means = drawn
+    trees = small_model.members[KILLS].trees[Trees.DRAFT]
+    draft = np.random.default_rng(6).uniform(0.5, 1.5, (len(rows), len(CHAMPION_FEATURES))).astype(np.float32)
+    draft[::2] = np.nan
+    found = fit_prop(replace(rows, draft=draft), KILLS, means, EVEN, draft=trees)
+    assert found.before == fit_prop(rows, KILLS, means, EVEN).before
+    known = rows.where(~np.isnan(draft[:, 0]))
+    combined = np.tensordot(found.weights, np.stack(list(means.values())), axes=1)[1::2]
+    corrected = drafted_means(trees, known.features, draft[1::2], combined)
+    won = known.won & (known.position == 2)
+    assert found.after.sizes[1][2] == pytest.approx(best_size(known.counts[KILLS][won], corrected[won, 1]))
+
+
 def test_questions_are_answered_in_the_order_of_what_happened(
     make_rows: Callable[..., TrainingSet], small_model: PropEnsemble
 ) -> None:
@@ -225,8 +240,9 @@ def test_questions_are_answered_in_the_order_of_what_happened(
     assert actual_counts(sparse, KILLS, ONE_MAP).tolist() == counts.tolist()
     assert actual_counts(sparse, KILLS, MAPS_1_2).tolist() == (counts[first] + counts[second]).tolist()
     means = MapMeans(np.full(len(rows), 0.5), counts[:, None] + np.array([0.5, 0.5]))
-    of_prop = replace(small_model.parameters.props[KILLS], calibration=IDENTITY)
-    parameters = ModelParameters({KILLS: of_prop}, EVEN)
+    given = small_model.parameters.props[KILLS]
+    spread = replace(given.before, calibration=IDENTITY, calibration_of_sums=IDENTITY)
+    parameters = ModelParameters({KILLS: replace(given, before=spread)}, EVEN)
     for maps, pmf in pmfs_of(sparse, KILLS, means, parameters).items():
         per_map = 0.5 if maps == ONE_MAP else 1.0
         expected = actual_counts(sparse, KILLS, maps) + per_map

@@ -8,14 +8,19 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import orjson
+import pytest
+
 from serve_apps import service
 from serve_apps.service import Caller, PredictionService
 from stores.errors import TransientError, UnknownNameError
+from tests.unit.small_world import PLAYERS, ask, world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pytest
+    from actors.ensemble import PropEnsemble
+    from stores.domain.predictions import PredictionRecord
 
 GOOD = {"player_names": ["Faker"], "prop_type": "kills", "prop_value": 3.5, "map_range": [1, 2]}
 WRONG = {**GOOD, "prop_value": -1}
@@ -26,6 +31,22 @@ class NoStore:
 
     async def record_many(self, records: Sequence[object]) -> list[None]:
         """Nothing was lost."""
+        return [None] * len(records)
+
+
+class Books:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.records: list[PredictionRecord] = []
+
+    async def record(self, record: PredictionRecord) -> None:
+        """Kept."""
+        self.records.append(record)
+
+    async def record_many(self, records: Sequence[PredictionRecord]) -> list[None]:
+        """Kept, and nothing was lost."""
+        self.records += records
         return [None] * len(records)
 
 
@@ -87,3 +108,66 @@ async def test_before_the_first_release_each_is_told_what_is_missing() -> None:
     answered = await service_of(NoModel()).batch([WRONG, GOOD], Caller())
     assert [item.status for item in answered.items] == [422, 503]
     assert (await service_of(NoModel()).batch([], Caller())).items == []
+
+
+@pytest.fixture
+def ready(small_model: PropEnsemble) -> tuple[PredictionService, Books]:
+    """A service over the small world, and what it stored."""
+    model = SimpleNamespace(ensemble=small_model, record=SimpleNamespace(model_version="v1"))
+    state, books = SimpleNamespace(view=world(PLAYERS), model=model, warnings=tuple), Books()
+    return PredictionService(cast("Any", state), cast("Any", books), lambda: datetime(2026, 6, 1, tzinfo=UTC)), books
+
+
+OF_ITS_OWN = {"prediction_id", "processing_time_ms", "explanation"}
+
+
+async def test_an_explained_answer_is_the_same_answer(ready: tuple[PredictionService, Books]) -> None:
+    """Single or in a batch, every number is that of the plain answer, and the record is that of the plain question."""
+    service_, books = ready
+    request = ask("Faker", "Newest")
+    plain = await service_.single(request, Caller())
+    told = await service_.single(request, Caller(), explained=True)
+    asked = {**GOOD, "player_names": ["Faker", "Newest"]}
+    batch = await service_.batch([asked, {**asked, "explain": True}, {**WRONG, "explain": True}], Caller())
+    assert [item.status for item in batch.items] == [200, 200, 422]
+    of_batch = [item.result for item in batch.items[:2] if item.result]
+    assert [one.explanation is not None for one in (plain, told, *of_batch)] == [False, True, False, True]
+    assert of_batch[1].explanation == told.explanation
+    said = [one.model_dump(exclude=OF_ITS_OWN) for one in (plain, told, *of_batch)]
+    assert said == [said[0]] * 4
+    assert [record.request for record in books.records] == [request] * 4
+
+
+async def test_an_explanation_names_the_players_and_their_maps(ready: tuple[PredictionService, Books]) -> None:
+    """Factors with figures where there are any; the last maps of each player under his name, JSON throughout."""
+    service_, _ = ready
+    told = await service_.single(ask("Newest", "Faker"), Caller(), explained=True)
+    assert told.explanation is not None
+    message = orjson.loads(told.explanation.model_dump_json())
+    assert [(one["player_id"], one["player"], len(one["maps"])) for one in message["recent_maps"]] == [
+        ("p:newest", "Newest", 2),
+        ("p:faker", "Faker", 10),
+    ]
+    assert message["recent_maps"][0]["maps"] == [
+        {
+            "played_at": "2026-05-31T15:00:00Z",
+            "opponent": None,
+            "won": True,
+            "champion": None,
+            "kills": 0,
+            "deaths": 2,
+            "assists": 5,
+        },
+        {
+            "played_at": "2026-05-30T15:00:00Z",
+            "opponent": "Gen.G",
+            "won": False,
+            "champion": "Ahri",
+            "kills": 1,
+            "deaths": 2,
+            "assists": 5,
+        },
+    ]
+    for factor in message["factors"]:
+        assert len({factor[name] is None for name in ("figure", "value", "usual")}) == 1
+    assert any(factor["figure"] for factor in message["factors"])

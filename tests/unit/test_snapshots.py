@@ -12,7 +12,13 @@ import pytest
 from pipelines.snapshots import SILVER_COLUMNS, Snapshots, take_snapshots
 from stores.features.champions import PULL_GAMES
 from stores.features.schema import FEATURE_VERSION, POSITIONS
-from stores.features.tables import CHAMPION_SNAPSHOTS, PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS
+from stores.features.tables import (
+    CHAMPION_SNAPSHOTS,
+    PLAYER_SNAPSHOTS,
+    RECENT_MAPS,
+    TEAM_SNAPSHOTS,
+    TOURNAMENT_SNAPSHOTS,
+)
 from stores.lake.tables import PLAYER_PERFORMANCE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -158,6 +164,28 @@ def test_the_newest_snapshots_hold_everyone_once() -> None:
     assert {row["tournament"]: row["patch_version"] for row in tournaments} == {"LCK": "16.04", "LPL": "16.05"}
 
 
+def test_the_newest_snapshots_hold_the_last_maps() -> None:
+    """At most ten of each player, as silver tells them, the newest first; who trains has none of them to read."""
+    pairs = [("x", "y"), ("z", "x")] * 6
+    games = [game(f"m{at:02}", f"s{at // 2}", *pair, 60 * at, kills=at) for at, pair in enumerate(pairs)]
+    games[-1][7]["champion"] = None
+    rows = taken(*games).players.to_pylist()
+    recent = {row["player_id"]: {name: row[name] for name in RECENT_MAPS} for row in rows if row["series_id"] is None}
+    assert all(row[name] is None for row in rows if row["series_id"] for name in RECENT_MAPS)
+    of_mid = [one for rows in reversed(games) for one in rows if one["player_id"] == "x-mid"][:10]
+    assert recent["x-mid"] == {
+        "recent_started_at": [one["started_at"] for one in of_mid],
+        "recent_opponents": ["Team z", "Team y"] * 5,
+        "recent_won": [one["won"] for one in of_mid],
+        "recent_champions": [one["champion"] for one in of_mid],
+        "recent_kills": list(range(11, 1, -1)),
+        "recent_deaths": [1] * 10,
+        "recent_assists": [3] * 10,
+    }
+    assert recent["x-mid"]["recent_champions"] == [None, *["champion 2"] * 9]
+    assert recent["y-mid"]["recent_kills"] == [10, 8, 6, 4, 2, 0]
+
+
 def test_the_first_snapshot_of_a_player_names_no_history() -> None:
     """Before his first game a player has a name and a role, but no team, league or champion of the past."""
     first = next(row for row in taken(game("a1", "a", "x", "y", 0)).players.to_pylist() if row["series_id"] == "a")
@@ -175,6 +203,7 @@ def test_what_the_source_does_not_tell_stays_unknown() -> None:
     assert newest["series_id"] is None
     assert (newest["team_id"], newest["champions_played"]) == (None, [])
     assert newest["data_quality_score"] == pytest.approx(10 / 12)
+    assert (newest["recent_opponents"], newest["recent_champions"]) == ([None], [None])
     assert {row["patch_version"] for row in snapshots.tournaments.to_pylist()} == {None}
     assert {row["patch_games"] for row in snapshots.tournaments.to_pylist()} == {0}
 

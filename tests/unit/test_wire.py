@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from serve_apps import api, problems, wire
 from serve_apps.problems import problem_of
@@ -48,6 +49,18 @@ def test_what_is_wrong_names_its_field(changes: dict[str, Any], field: str) -> N
         domain(**changes)
     problem = problem_of(refused.value)
     assert (problem.status, problem.field) == (422, field)
+
+
+def test_an_explanation_is_not_part_of_the_question() -> None:
+    """It is asked for beside the question, by true or false and nothing else."""
+    told = wire.PredictionRequest.model_validate({**ASKED, "explain": True})
+    assert told.explain
+    assert told.to_domain() == domain()
+    assert not wire.PredictionRequest.model_validate(ASKED).explain
+    for wrong in ("yes", 1, None):
+        with pytest.raises(ValidationError) as refused:
+            domain(explain=wrong)
+        assert problem_of(refused.value).field == "explain"
 
 
 def test_the_documented_questions_are_questions() -> None:

@@ -37,7 +37,7 @@ def model_pmf(
     at = np.stack(question.parts, axis=1).ravel()
     means = ensemble.map_means(prop, rows.features[at], rows.draft[at] if drafted else None)
     map_range = MapRange(1, len(question.parts))
-    return ensemble.calibrate(prop, ensemble.sum_pmf(prop, means, question.position[:, None], map_range))
+    return ensemble.calibrated_pmf(prop, means, question.position[:, None], map_range)
 
 
 def baseline(rows: TrainingSet, prop: PropType, known: NDArray[np.bool_], means: NDArray[np.float64]) -> Method:
