@@ -7,7 +7,7 @@ export UV_PYTHON_DOWNLOADS := never
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench bench-stores clean
+.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench bench-ensemble bench-stores clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,8 +70,11 @@ format: install ## Format and mend what can be mended by itself
 
 lock: $(UV) ## Compile the locks again from pyproject.toml
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/uv.in -o requirements/uv.txt
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements/all.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra dev --extra mlflow pyproject.toml -o requirements/all.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements/peers.in -o requirements/peers.txt
+
+bench-ensemble: install ## Measure compiled trees beside xgboost and ONNX Runtime
+	$(BIN)/python -m benchmarks.ensemble
 
 bench: install ## Measure /predict/single beside FastAPI + xgboost
 	$(BIN)/python -m benchmarks.serving
