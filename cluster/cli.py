@@ -106,7 +106,7 @@ def status(json: Json = False) -> None:
     """Show what runs, what the lake holds and which model answers. Exit code 3 unless the service is ready."""
     with errors_as_exit_codes():
         settings = _settings()
-        from cluster.status import read_status  # noqa: PLC0415
+        from cluster.status import read_status, watch_line  # noqa: PLC0415
 
         found = read_status(settings)
     if json:
@@ -114,6 +114,7 @@ def status(json: Json = False) -> None:
     else:
         for part in ("cluster", "postgres", "service", "model"):
             people.print(f"{part:<10}{found[part] or 'none'}")
+        people.print(f"{'watch':<10}{escape(watch_line(found['watch']))}", highlight=False)
         rows = [(name, table["rows"], table["snapshot"] or "") for name, table in found["lake"].items()]
         print_table("lake", ("table", "rows", "snapshot"), rows)
     if found["service"] != "ready":
@@ -231,7 +232,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 — one argument per option
 
 @app.command(
     epilog="Examples: riftline predict · riftline predict Faker --prop kills --line 3.5 --maps 1-2 --opponent Gen.G · "
-    "riftline predict Faker --maps 1 --champion Azir --best-of 3"
+    "riftline predict Faker --maps 1 --champion Azir --best-of 3 --explain"
 )
 def predict(  # noqa: PLR0913, PLR0917 — one argument per option
     players: Annotated[
@@ -245,6 +246,7 @@ def predict(  # noqa: PLR0913, PLR0917 — one argument per option
     strict: Annotated[bool, typer.Option(help="Refuse rather than fall back.")] = False,
     champion: Annotated[list[str] | None, typer.Option(help="What a player plays; one per player, in order.")] = None,
     best_of: Annotated[int | None, typer.Option(metavar="1|3|5", help="Format of the series.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also show why, and the last maps.")] = False,
     json: Json = False,
 ) -> None:
     """Ask the running service one question and show its answer and the curve."""
@@ -254,7 +256,7 @@ def predict(  # noqa: PLR0913, PLR0917 — one argument per option
         settings = Settings.from_env(os.environ)
         draft = tuple(champion or ())
         question = Question(
-            tuple(players or ()), prop, line, parse_maps(maps), opponent, tournament, strict, draft, best_of
+            tuple(players or ()), prop, line, parse_maps(maps), opponent, tournament, strict, draft, best_of, explain
         )
         asked, answer, curve = ask(settings, question)
     if json:

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def connected(settings: Settings) -> Iterator[None]:
-    """Connect to the running cluster, quietly. Raises TransientError if there is none."""
+def connected(settings: Settings, address: str | None = None) -> Iterator[None]:
+    """Connect to the running cluster, of this machine unless an ``address`` is given, quietly.
+
+    Raises TransientError if there is none.
+    """
     for name in ("ray.data", "ray.serve", "ray.tune", "xgboost_ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Ray's lake writer replaces a table by deleting and appending in one commit; the first time nothing is deleted
     warnings.filterwarnings("ignore", message="Delete operation did not match any records")
     warnings.filterwarnings("ignore", message=".*num_actors.*")  # xgboost-ray: one actor is what we ask for
     try:
-        ray.init(address=head_address(settings), namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        address = address or head_address(settings)
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
         raise TransientError("the cluster does not run; start it with `riftline up`") from error
     context = ray.data.DataContext.get_current()

@@ -11,6 +11,7 @@ from cluster.database import newest_model, released_model, start_database
 from pipelines.ingest import ingest, refresh
 from pipelines.season import write_season
 from stores.clock import utc_now
+from stores.errors import ConflictError
 from stores.features.schema import FEATURE_VERSION
 from stores.features.tables import ALL_TABLES, PLAYER_SNAPSHOTS
 from stores.lake.catalog import IcebergLake
@@ -43,6 +44,7 @@ def up(settings: Settings, data: str | None, steps: Steps) -> IngestReport | Non
     """
     from cluster import serving  # noqa: PLC0415 — Serve reads the environment when it is imported
     from cluster.shards import retire_other_shards, start_shards  # noqa: PLC0415
+    from cluster.watcher import start_watcher  # noqa: PLC0415
 
     steps.begin("stores")
     database_url = start_database(settings)
@@ -61,9 +63,7 @@ def up(settings: Settings, data: str | None, steps: Steps) -> IngestReport | Non
         report = bring_in(settings, lake, data, steps)
         if needs_model(lake, database_url):
             steps.begin("model")
-            done = retrain(settings, database_url, utc_now(), steps.detail)
-            if not done.released:
-                steps.detail(f"the gates keep {done.record.model_version} back; see `riftline models list`")
+            _train(settings, database_url, steps)
         steps.begin("service")
         if early:
             early.result()
@@ -71,7 +71,18 @@ def up(settings: Settings, data: str | None, steps: Steps) -> IngestReport | Non
             serving.deploy(settings, database_url)
         serving.wait_until_ready(settings)
         retire_other_shards(settings)
+        start_watcher(settings)
     return report
+
+
+def _train(settings: Settings, database_url: str, steps: Steps) -> None:
+    try:
+        done = retrain(settings, database_url, utc_now(), steps.detail)
+    except ConflictError as error:  # the watcher's, or another command's: its version is released there
+        steps.detail(str(error))
+    else:
+        if not done.released:
+            steps.detail(f"the gates keep {done.record.model_version} back; see `riftline models list`")
 
 
 def bring_in(settings: Settings, lake: Lake, data: str | None, steps: Steps) -> IngestReport | None:

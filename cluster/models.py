@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.markup import escape
 
+from cluster import environment
 from cluster.exit_codes import NOT_READY, errors_as_exit_codes
 from cluster.model_tables import comparison, show_comparison, show_list, show_version, show_watch
 from cluster.show import ProgressSteps, errors, people, print_json
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from stores.domain.models import ModelRecord, Transition
     from stores.roles.model_registry import ModelRegistry
     from training.gate_report import GateReport
+    from training.watch import WatchReport
+    from training.watch_pass import WatchPassReport
+    from training.watch_schedule import Verdict
 
 T = TypeVar("T")
 
@@ -126,20 +130,65 @@ def rollback(reason: Reason = "", json: Json = False) -> None:
         people.print(f"{record.model_name} {record.model_version} is the champion again, {left} is not.")
 
 
-@app.command(epilog="Examples: riftline models watch · riftline models watch --json (once a day, from a schedule)")
-def watch(json: Json = False) -> None:
-    """Look for drift since the champion was trained, settle what was predicted, and say whether to train again."""
-    with errors_as_exit_codes():
-        settings = Settings.from_env(os.environ)
-        from stores.clock import utc_now  # noqa: PLC0415
-        from training.watch import watch_settings  # noqa: PLC0415
+@app.command(
+    epilog="Examples: riftline models watch · riftline models watch --json · "
+    "riftline models watch --retrain (once a day, from a schedule of your own)"
+)
+def watch(
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train again if the watch says so and there is newer data.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look for drift since the champion was trained, settle what was predicted, and say whether to train again.
 
-        _database(settings)
-        report = asyncio.run(watch_settings(settings, utc_now()))
+    The cluster does it by itself once a day (RIFTLINE_WATCH). A version that the gates keep back is no error.
+    """
+    with errors_as_exit_codes(), ProgressSteps(quiet=json or not retrain) as steps:
+        settings = Settings.from_env(os.environ)
+        done = _watched_and_trained(settings, steps) if retrain else None
+        report = done.watched if done else _watched(settings)
     if json:
-        print_json(report.to_json())
+        print_json({**report.to_json(), **({"verdict": done.verdict.text} if done else {})})
     else:
         show_watch(report)
+        if done:
+            people.print(done.verdict.text, highlight=False)
+
+
+def _watched(settings: Settings) -> WatchReport:
+    from stores.clock import utc_now  # noqa: PLC0415
+    from training.watch import watch_settings  # noqa: PLC0415
+
+    _database(settings)
+    return asyncio.run(watch_settings(settings, utc_now()))
+
+
+def _watched_and_trained(settings: Settings, steps: ProgressSteps) -> WatchPassReport:
+    """A pass of the schedule by hand; one that ends well puts off the next one."""
+    environment.enter(settings)
+    from cluster.connection import connected  # noqa: PLC0415 — Ray reads the environment when it is imported
+    from stores.clock import utc_now  # noqa: PLC0415
+    from training.watch_pass import run_pass  # noqa: PLC0415
+
+    url = _database(settings)
+    with connected(settings):
+        done = run_pass(settings, url, utc_now(), steps.detail)
+    asyncio.run(_record(url, done.verdict))
+    return done
+
+
+async def _record(database_url: str, verdict: Verdict) -> None:
+    from stores.clock import utc_now  # noqa: PLC0415
+    from stores.postgres.audit_log import PostgresAuditLog  # noqa: PLC0415
+    from stores.postgres.pool import open_pool  # noqa: PLC0415
+    from training.watch_schedule import WatchTrail  # noqa: PLC0415
+
+    pool = await open_pool(database_url, 1)
+    try:
+        await WatchTrail(PostgresAuditLog(pool)).add(verdict.at(utc_now()))
+    finally:
+        await pool.close()
 
 
 def _gate_report(settings: Settings, candidate: ModelRecord, champion: ModelRecord | None) -> GateReport:

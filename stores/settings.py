@@ -110,6 +110,22 @@ class ClusterSettings:
         return f"http://{self.http_host}:{self.http_port}"
 
 
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """When the cluster watches the model by itself, and when it is trained again. Not ``enabled``: by hand only."""
+
+    enabled: bool = True
+    every_s: int = 86_400  # a day: results come in day by day, and the figures of a day are one row
+    retrain_after_days: int = 7  # of age of the champion; leagues play by the week
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowSettings:
+    """Where MLflow is. ``tracking_uri`` empty: training runs are mirrored nowhere."""
+
+    tracking_uri: str = field(default="", repr=False)  # may hold a password
+
+
 PORT_VARIABLES = {
     "RIFTLINE_HTTP_PORT": "http_port",
     "RIFTLINE_DASHBOARD_PORT": "dashboard_port",
@@ -133,10 +149,12 @@ class Settings:
     kafka: KafkaSettings
     lake: LakeSettings
     cluster: ClusterSettings
+    watch: WatchSettings
+    mlflow: MlflowSettings
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Build the settings from RIFTLINE_* variables. Raises InvalidError naming the variable."""
+        """Build the settings from RIFTLINE_* and MLFLOW_TRACKING_URI. Raises InvalidError naming the variable."""
         env = {name: value for name, value in env.items() if value}  # an empty variable is not set
         home = _home(env)
         return cls(
@@ -156,6 +174,8 @@ class Settings:
             kafka=KafkaSettings(bootstrap_servers=env.get("RIFTLINE_KAFKA_SERVERS", "")),
             lake=_lake(env, home),
             cluster=_cluster(env),
+            watch=_watch(env),
+            mlflow=MlflowSettings(env.get("MLFLOW_TRACKING_URI", "")),
         )
 
 
@@ -190,6 +210,15 @@ def _cluster(env: Mapping[str, str]) -> ClusterSettings:
     )
 
 
+def _watch(env: Mapping[str, str]) -> WatchSettings:
+    defaults = WatchSettings()
+    return WatchSettings(
+        enabled=_switch(env, "RIFTLINE_WATCH", default=defaults.enabled),
+        every_s=_count(env, "RIFTLINE_WATCH_EVERY_S", defaults.every_s),
+        retrain_after_days=_count(env, "RIFTLINE_RETRAIN_AFTER_DAYS", defaults.retrain_after_days),
+    )
+
+
 def _home(env: Mapping[str, str]) -> Path:
     home = Path(env.get("RIFTLINE_HOME", ".riftline")).expanduser().resolve()
     if set("?#") & set(str(home)):  # they end the path of a URI, and the catalog and the warehouse are named by URIs
@@ -215,6 +244,13 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     if not value < 65536:
         raise InvalidError(f"{name}={value} is not a port; give 1 to 65535", name)
     return value
+
+
+def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = env.get(name, "on" if default else "off")
+    if text not in {"on", "off"}:
+        raise InvalidError(f"{name}={text[:20]!r} is neither on nor off", name)
+    return text == "on"
 
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from training.outcomes import Outcome
     from training.watching.findings import DriftReport
 
-SCHEDULE_DAYS = 7
-
 
 def daily_performance(outcomes: Sequence[Outcome], model_ids: Mapping[str, UUID]) -> list[DailyPerformance]:
     """One row per model version and UTC day on which it predicted, by day; versions without an id are left out.
@@ -72,9 +70,7 @@ def with_drift(
     return [*others, measured]
 
 
-def retrain_reason(
-    report: DriftReport, last_trained: datetime, now: datetime, schedule_days: int = SCHEDULE_DAYS
-) -> str | None:
+def retrain_reason(report: DriftReport, last_trained: datetime, now: datetime, schedule_days: int) -> str | None:
     """Why a model that was trained then should be trained again now; None if there is no reason. Drift comes first."""
     drifted = [finding for finding in report.findings if finding.alarm]
     if drifted:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import ray
 
+from actors.code_version import code_version
 from actors.ensemble import PropEnsemble
 from stores.clock import utc_now
 from stores.domain.models import MODEL_NAME, ModelRecord
-from stores.errors import InvalidError
+from stores.errors import InvalidError, TransientError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES
 from stores.features.tables import (
     CHAMPION_SNAPSHOTS,
@@ -29,7 +32,9 @@ from stores.features.tables import (
 from stores.lake.artifacts import WarehouseArtifacts
 from stores.lake.catalog import IcebergLake
 from stores.lake.tables import PLAYER_PERFORMANCE
+from stores.mlflow_mirror import MlflowMirror
 from stores.postgres import embedded
+from stores.postgres.exclusive import RETRAIN_LOCK, Exclusive
 from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.pool import open_pool
 from stores.settings import Settings
@@ -41,11 +46,15 @@ from training.release import Release, release
 from training.search import SearchPlan, search
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from stores.postgres.pool import Pool
     from stores.roles.artifacts import Artifacts
     from stores.roles.lake import Lake
+
+_log = logging.getLogger(__name__)
+TRAINED_BY = ("actors", "stores", "training")  # the code that decides what a version becomes
 
 
 def read_training_set(lake: Lake, lake_snapshot_id: int | None = None) -> tuple[TrainingSet, int]:
@@ -85,13 +94,40 @@ def retrain(  # noqa: PLR0913 — what, where, when, who is told, and how long t
 
     ``tune`` hyperparameters are tried first, for at most ``budget_s`` seconds; a search that was cut goes on.
     An interruption at any step leaves the released model as it was; an artefact without a registry row is never read.
+    Raises ConflictError while another training of this registry runs, on whatever machine.
     """
-    lake = IcebergLake(settings.lake)
+    mirror = opened_mirror(settings)
+    with _only_training(settings, database_url) as registering:
+        done = _trained(settings, registering, now, progress, SearchPlan(tune, budget_s) if tune else None)
+    mirrored(mirror, done)
+    return done
+
+
+def retrain_on_newer(
+    settings: Settings, database_url: str, now: datetime, progress: Callable[[str], None] = lambda _: None
+) -> Release | None:
+    """As `retrain`, but None where the newest version, released or not, was trained on the newest features already."""
+    mirror = opened_mirror(settings)
+    with _only_training(settings, database_url) as registering:
+        if registering.newest_snapshot() == IcebergLake(settings.lake).snapshot_id(PLAYER_SNAPSHOTS):
+            return None
+        done = _trained(settings, registering, now, progress, None)
+    mirrored(mirror, done)
+    return done
+
+
+def _trained(
+    settings: Settings,
+    registering: _Registering,
+    now: datetime,
+    progress: Callable[[str], None],
+    plan: SearchPlan | None,
+) -> Release:
     progress("reading features")
-    rows, snapshot_id = read_training_set(lake)
+    rows, snapshot_id = read_training_set(IcebergLake(settings.lake))
     params, searched = BoostingParams(), None
-    if tune:
-        searched = search(rows, SearchPlan(tune, budget_s), settings.home / "searches", progress)
+    if plan is not None:
+        searched = search(rows, plan, settings.home / "searches", progress)
         params = searched.best
     fitted = fit_model(rows, params, BoostingCluster(), progress)
     progress("registering and judging")
@@ -99,7 +135,59 @@ def retrain(  # noqa: PLR0913 — what, where, when, who is told, and how long t
     hyperparameters = {**asdict(params), **({"search": searched.to_json()} if searched else {})}
     record = _stored(artifacts, fitted, hyperparameters, snapshot_id, now)
     _check_artifact(artifacts, record, fitted, rows)
-    return asyncio.run(_released(database_url, settings.postgres.pool_size, artifacts, record))
+    return registering.release(artifacts, record)
+
+
+class _Registering:
+    """The registry, for a training that blocks between two questions."""
+
+    def __init__(self, runner: asyncio.Runner, pool: Pool, only: Exclusive) -> None:
+        self._runner = runner
+        self._registry = PostgresModelRegistry(pool)
+        self._only = only
+
+    def newest_snapshot(self) -> int | None:
+        """What the version was trained on that was registered last, released or not."""
+        newest = next(iter(self._runner.run(self._registry.list(MODEL_NAME))), None)
+        return newest.lake_snapshot_id if newest else None
+
+    def release(self, artifacts: Artifacts, record: ModelRecord) -> Release:
+        """Register and judge, as long as no other training began."""
+
+        async def work() -> Release:
+            await self._only.keep()
+            return await release(self._registry, artifacts, await self._registry.register(record))
+
+        return self._runner.run(work())
+
+
+@contextmanager
+def _only_training(settings: Settings, database_url: str) -> Iterator[_Registering]:
+    """Only one block of a database runs at a time; a block whose process ends lets the next one in."""
+    with asyncio.Runner() as runner:
+        pool = runner.run(open_pool(database_url, settings.postgres.pool_size))
+        only = Exclusive(pool, RETRAIN_LOCK, "another training")
+        try:
+            runner.run(only.take())
+            yield _Registering(runner, pool, only)
+        finally:
+            runner.run(only.release())
+            runner.run(pool.close())
+
+
+def opened_mirror(settings: Settings) -> MlflowMirror | None:
+    """The mirror of training runs, where one is set. Raises InvalidError when its library is not installed."""
+    return MlflowMirror(settings.mlflow) if settings.mlflow.tracking_uri else None
+
+
+def mirrored(mirror: MlflowMirror | None, done: Release) -> None:
+    """Mirror a finished training; a mirror that fails costs a warning, never the training."""
+    if mirror is None:
+        return
+    try:
+        mirror.record(done.record, done.report.to_json(), released=done.released, code_version=code_version(TRAINED_BY))
+    except TransientError as error:
+        _log.warning("%s; the training is done all the same", error)
 
 
 def _stored(
@@ -137,15 +225,6 @@ def _check_artifact(artifacts: Artifacts, record: ModelRecord, fitted: FittedMod
         stored, trained = (one.map_means(prop, newest, draft) for one in (loaded, fitted.ensemble))
         if (stored.counts != trained.counts).any() or (stored.win != trained.win).any():
             raise InvalidError(f"the stored model answers {prop} otherwise than the trained one; it is not released")
-
-
-async def _released(database_url: str, pool_size: int, artifacts: Artifacts, record: ModelRecord) -> Release:
-    pool = await open_pool(database_url, pool_size)
-    try:
-        registry = PostgresModelRegistry(pool)
-        return await release(registry, artifacts, await registry.register(record))
-    finally:
-        await pool.close()
 
 
 def _arguments() -> argparse.Namespace:

@@ -78,11 +78,11 @@ class WatchReport:
         }
 
 
-async def watch(stores: WatchedStores, now: datetime) -> WatchReport:
+async def watch(stores: WatchedStores, now: datetime, retrain_after_days: int) -> WatchReport:
     """Look for drift since the champion was trained, settle the predictions of three weeks, write their days' figures.
 
-    Idempotent: a repetition writes the same rows. Raises NotFoundError when no model is in production, InvalidError
-    when the lake holds the features of another version.
+    A champion of ``retrain_after_days`` is due without drift. Idempotent: a repetition writes the same rows. Raises
+    NotFoundError when no model is in production, InvalidError when the lake holds the features of another version.
     """
     champion = await stores.registry.production(MODEL_NAME)
     if champion is None or champion.model_id is None:
@@ -103,7 +103,7 @@ async def watch(stores: WatchedStores, now: datetime) -> WatchReport:
         drift=drift,
         outcomes=OutcomeCounts.of(outcomes),
         days_written=len(days),
-        retrain=retrain_reason(drift, champion.trained_at, now),
+        retrain=retrain_reason(drift, champion.trained_at, now, retrain_after_days),
     )
 
 
@@ -143,9 +143,8 @@ def registered_forecast(artifacts: Artifacts, record: ModelRecord) -> Forecast:
         if not len(rows):
             return {prop: np.zeros((0, COUNTS_PER_MAP)) for prop in ensemble.parameters.props}
         return {
-            prop: ensemble.calibrate(
-                prop,
-                ensemble.sum_pmf(prop, ensemble.map_means(prop, rows.features), rows.position[:, None], MapRange(1, 1)),
+            prop: ensemble.calibrated_pmf(
+                prop, ensemble.map_means(prop, rows.features), rows.position[:, None], MapRange(1, 1)
             )
             for prop in ensemble.parameters.props
         }
@@ -164,4 +163,4 @@ async def watch_settings(settings: Settings, now: datetime) -> WatchReport:
             performance=PostgresModelPerformance(pool),
             forecast_of=lambda record: registered_forecast(artifacts, record),
         )
-        return await watch(stores, now)
+        return await watch(stores, now, settings.watch.retrain_after_days)

@@ -1,11 +1,10 @@
-"""A whole watch over a simulated season: quiet while the game stays the same, alarmed when it does not."""
+"""A whole watch over a simulated season in real stores: quiet while the game stays the same, else alarmed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -19,13 +18,15 @@ from pipelines.silver_rows import to_arrow
 from pipelines.snapshots import take_snapshots
 from pipelines.sources import read_source
 from stores.domain import negative_binomial
-from stores.domain.feedback import ActualResult, FeedbackSource
-from stores.domain.feedback import Feedback as Told
+from stores.domain.feedback import ActualResult, Feedback, FeedbackSource
+from stores.domain.lake_commits import Step
+from stores.domain.model_performance import DailyPerformance
 from stores.domain.models import MODEL_NAME, ModelRecord
 from stores.domain.props import MapRange, PropRequest, PropType
 from stores.errors import NotFoundError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES
 from stores.features.tables import (
+    ALL_TABLES,
     CHAMPION_SNAPSHOTS,
     CHAMPIONS_SNAPSHOT,
     FEATURES,
@@ -36,121 +37,62 @@ from stores.features.tables import (
     TOURNAMENT_SNAPSHOTS,
     TOURNAMENTS_SNAPSHOT,
 )
+from stores.lake.catalog import IcebergLake
 from stores.lake.tables import PLAYER_PERFORMANCE
+from stores.postgres.feedback import PostgresFeedback
+from stores.postgres.model_performance import PostgresModelPerformance
+from stores.postgres.models import PostgresModelRegistry
+from stores.postgres.pool import open_pool
+from stores.postgres.predictions import PostgresPredictions
+from stores.settings import LakeSettings
 from tests.examples import a_prediction
-from training.watch import WatchedStores, WatchReport, watch
+from training.daily_metrics import write_daily_performance
+from training.watch import WatchedStores, watch
 from training.watching.findings import DriftKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import date
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+    from uuid import UUID
 
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from stores.domain.model_performance import DailyPerformance
-    from stores.domain.predictions import PredictionRecord
     from stores.lake.tables import LakeTable
+    from stores.postgres.pool import Pool
+    from stores.roles.lake import Lake
     from training.dataset import TrainingSet
     from training.watching.model_drift import Forecast
 
-TRAINED_ON, NEWEST = 1, 2  # snapshots
-MODEL_ID = uuid4()
+NEVER = 10_000  # days until a champion is due without drift
+FOREVER = date(2000, 1, 1), date(2100, 1, 1)
 
 
-class Lake:
-    """Two snapshots of a season: what the model was trained on, and all of it."""
+@dataclass(frozen=True, slots=True)
+class FeatureLake:
+    """A lake whose features are replaced as ingestion replaces them, but without its cluster."""
 
-    def __init__(self, silver: pl.DataFrame, trained_until: datetime) -> None:
-        opened = silver.with_columns(pl.col("started_at").min().over("series_id").alias("opened"))
-        before = opened.filter(pl.col("opened") < trained_until).drop("opened")
-        self._tables = {TRAINED_ON: _tables(before), NEWEST: _tables(silver)}
+    lake: Lake
 
-    def read(
-        self, table: LakeTable, *, columns: tuple[str, ...] | None = None, where: None = None, snapshot_id: int = NEWEST
-    ) -> pa.Table:
-        assert where is None
-        found = self._tables[snapshot_id][table.name]
-        return found if columns is None else found.select(list(columns))
+    def put(self, silver: pl.DataFrame, number: int) -> int:
+        """The features of these games take the place of those before; the snapshot of the players' features."""
+        rows = to_arrow(silver, PLAYER_PERFORMANCE.schema)
+        gold = take_snapshots(rows)
+        made = {
+            FEATURES: FEATURE_VERSION,
+            SILVER_SNAPSHOT: str(self._replace(PLAYER_PERFORMANCE, rows, number)),
+            TEAMS_SNAPSHOT: str(self._replace(TEAM_SNAPSHOTS, gold.teams, number)),
+            TOURNAMENTS_SNAPSHOT: str(self._replace(TOURNAMENT_SNAPSHOTS, gold.tournaments, number)),
+            CHAMPIONS_SNAPSHOT: str(self._replace(CHAMPION_SNAPSHOTS, gold.champions, number)),
+        }
+        return self._replace(PLAYER_SNAPSHOTS, gold.players, number, made)
 
-    def snapshot_id(self, table: LakeTable) -> int:
-        assert table.name in self._tables[NEWEST]
-        return NEWEST
-
-    def summary(self, table: LakeTable, snapshot_id: int) -> Mapping[str, str]:
-        assert table is PLAYER_SNAPSHOTS
-        others = (SILVER_SNAPSHOT, TEAMS_SNAPSHOT, TOURNAMENTS_SNAPSHOT, CHAMPIONS_SNAPSHOT)
-        return {FEATURES: FEATURE_VERSION} | dict.fromkeys(others, str(snapshot_id))
-
-
-def _tables(silver: pl.DataFrame) -> dict[str, pa.Table]:
-    rows = to_arrow(silver, PLAYER_PERFORMANCE.schema)
-    gold = take_snapshots(rows)
-    return {
-        PLAYER_PERFORMANCE.name: rows,
-        PLAYER_SNAPSHOTS.name: gold.players,
-        TEAM_SNAPSHOTS.name: gold.teams,
-        TOURNAMENT_SNAPSHOTS.name: gold.tournaments,
-        CHAMPION_SNAPSHOTS.name: gold.champions,
-    }
-
-
-@dataclass
-class Registry:
-    """One model in production, or none."""
-
-    champion: ModelRecord | None
-
-    async def production(self, name: str) -> ModelRecord | None:
-        assert name == MODEL_NAME
-        return self.champion
-
-    async def get(self, name: str, version: str) -> ModelRecord:
-        raise NotFoundError(f"there is no model {name} {version}")
-
-
-@dataclass
-class Asked:
-    """The predictions that were given, some of them with feedback; pages hold two."""
-
-    predictions: list[PredictionRecord]
-    heard: dict[UUID, Told] = field(default_factory=dict)
-
-    def _page(self, since: datetime, until: datetime, after: UUID | None, *, heard: bool) -> list[PredictionRecord]:
-        ordered = sorted(self.predictions, key=lambda it: it.prediction_id)
-        return [
-            it
-            for it in ordered
-            if since <= it.created_at < until
-            and (after is None or it.prediction_id > after)
-            and (it.prediction_id in self.heard) == heard
-        ][:2]
-
-    async def pending(
-        self, since: datetime, until: datetime, *, after: UUID | None = None, limit: int = 0
-    ) -> tuple[PredictionRecord, ...]:
-        assert limit > 2
-        return tuple(self._page(since, until, after, heard=False))
-
-    async def told(
-        self, since: datetime, until: datetime, *, after: UUID | None = None, limit: int = 0
-    ) -> tuple[tuple[PredictionRecord, tuple[Told, ...]], ...]:
-        assert limit > 2
-        found = self._page(since, until, after, heard=True)
-        return tuple((it, (self.heard[it.prediction_id],)) for it in found)
-
-
-@dataclass
-class Performance:
-    """The rows of each day."""
-
-    rows: dict[tuple[UUID, date], DailyPerformance] = field(default_factory=dict)
-
-    async def put(self, performance: DailyPerformance) -> None:
-        self.rows[performance.model_id, performance.metric_date] = performance
-
-    async def between(self, model_id: UUID, first: date, last: date) -> tuple[DailyPerformance, ...]:
-        return tuple(row for (of, day), row in self.rows.items() if of == model_id and first <= day <= last)
+    def _replace(
+        self, table: LakeTable, rows: pa.Table, number: int, properties: Mapping[str, str] | None = None
+    ) -> int:
+        self.lake.clear(table, {})
+        step = Step("test", number, number + 1)
+        return self.lake.append(table, rows.cast(table.schema), step, properties=properties).snapshot_id
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +133,36 @@ def role_means(silver: pl.DataFrame, until: datetime) -> Forecast:
     return lambda rows: {prop: pmf(rows, prop) for prop in PropType}
 
 
-def champion(trained_at: datetime) -> ModelRecord:
+@pytest.fixture
+def features(tmp_path: Path) -> FeatureLake:
+    """An empty lake."""
+    lake = IcebergLake(LakeSettings(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/warehouse"))
+    lake.ensure(ALL_TABLES)
+    return FeatureLake(lake)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """Connections to a fresh database."""
+    pool = await open_pool(database, 2)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def model_id(pool: Pool, features: FeatureLake, silver: pl.DataFrame, trained_until: datetime) -> UUID:
+    """The champion, trained on the series that opened before; the lake then holds the whole season."""
+    opened = silver.with_columns(pl.col("started_at").min().over("series_id").alias("opened"))
+    trained_on = features.put(opened.filter(pl.col("opened") < trained_until).drop("opened"), 0)
+    features.put(silver, 1)
+    registry = PostgresModelRegistry(pool)
+    stored = await registry.register(champion(trained_until, trained_on))
+    await registry.promote(MODEL_NAME, stored.model_version, force=True)
+    assert stored.model_id is not None
+    return stored.model_id
+
+
+def champion(trained_at: datetime, lake_snapshot_id: int) -> ModelRecord:
     """The model in production."""
     return ModelRecord(
         model_name=MODEL_NAME,
@@ -202,40 +173,44 @@ def champion(trained_at: datetime) -> ModelRecord:
         feature_schema={"features": list(MODEL_FEATURES)},
         feature_version=FEATURE_VERSION,
         training_metrics={},
-        model_artifact_path="",
+        model_artifact_path="models/1",
         model_size_bytes=1,
-        checksum="0",
-        lake_snapshot_id=TRAINED_ON,
+        checksum="ab" * 32,
+        lake_snapshot_id=lake_snapshot_id,
         trained_at=trained_at,
-        model_id=MODEL_ID,
     )
 
 
-def stores(silver: pl.DataFrame, forecast: Forecast, until: datetime, asked: Asked, rows: Performance) -> WatchedStores:
+def stores(pool: Pool, features: FeatureLake, forecast: Forecast) -> WatchedStores:
     """The stores of one watch."""
-    parts: dict[str, Any] = {
-        "lake": Lake(silver, until),
-        "registry": Registry(champion(until)),
-        "feedback": asked,
-        "performance": rows,
-    }
-    return WatchedStores(**parts, forecast_of=lambda _: forecast)
+    return WatchedStores(
+        lake=features.lake,
+        registry=PostgresModelRegistry(pool),
+        feedback=PostgresFeedback(pool),
+        performance=PostgresModelPerformance(pool),
+        forecast_of=lambda _: forecast,
+    )
 
 
-async def watched(silver: pl.DataFrame, forecast: Forecast, until: datetime) -> WatchReport:
-    """A watch at the end of the season of which nobody asked anything."""
-    end = silver["started_at"].max()
-    assert isinstance(end, datetime)
-    return await watch(stores(silver, forecast, until, Asked([]), Performance()), end + timedelta(days=1))
+async def written(pool: Pool, model_id: UUID) -> dict[date, DailyPerformance]:
+    """The rows of the model's days."""
+    rows = await PostgresModelPerformance(pool).between(model_id, *FOREVER)
+    return {row.metric_date: row for row in rows}
 
 
-async def test_outcomes_of_a_game_that_changed_are_found(silver: pl.DataFrame, trained_until: datetime) -> None:
+async def test_outcomes_of_a_game_that_changed_are_found(
+    pool: Pool, features: FeatureLake, model_id: UUID, silver: pl.DataFrame, trained_until: datetime
+) -> None:
     """From the end of training on twice as many kills fall; before the change nothing alarmed."""
-    forecast = role_means(silver, trained_until)
-    quiet = await watched(silver, forecast, trained_until)
+    forecast, end = role_means(silver, trained_until), silver["started_at"].max()
+    assert isinstance(end, datetime)
+    now = end + timedelta(days=1)
+    quiet = await watch(stores(pool, features, forecast), now, NEVER)
+    before = (await written(pool, model_id))[now.date()]
     later = pl.col("started_at") >= trained_until
-    bloody = silver.with_columns(pl.when(later).then(pl.col("kills") * 2).otherwise(pl.col("kills")).alias("kills"))
-    loud = await watched(bloody, forecast, trained_until)
+    kills = pl.when(later).then(pl.col("kills") * 2).otherwise(pl.col("kills")).alias("kills")
+    features.put(silver.with_columns(kills), 2)
+    loud = await watch(stores(pool, features, forecast), now, NEVER)
     kinds = (DriftKind.CALIBRATION, DriftKind.TARGET)
     assert not any(it.alarm for it in quiet.drift.of(*kinds))
     assert {it.kind for it in loud.drift.of(*kinds) if it.alarm} == set(kinds)
@@ -243,52 +218,60 @@ async def test_outcomes_of_a_game_that_changed_are_found(silver: pl.DataFrame, t
     assert loud.retrain.startswith("drift: ")
     assert {it.name for it in loud.drift.of(DriftKind.FEATURE)} == set(MODEL_FEATURES)
     assert all(it.n_rows > 0 for it in loud.drift.findings if "served" not in it.name)
+    after = (await written(pool, model_id))[now.date()]
+    assert before.target_drift_score is not None
+    assert after.target_drift_score is not None
+    assert before.target_drift_score < 1 < after.target_drift_score
 
 
-async def test_days_are_written_from_what_was_asked(silver: pl.DataFrame, trained_until: datetime) -> None:
+async def test_days_are_written_from_what_was_asked(
+    pool: Pool, features: FeatureLake, model_id: UUID, silver: pl.DataFrame, trained_until: datetime
+) -> None:
     """Each question comes out as the lake says, whoever tells otherwise, and a second watch writes the same."""
     game = silver.filter(pl.col("started_at") >= trained_until).sort("started_at", "player_id").row(0, named=True)
     series = silver.filter((pl.col("series_id") == game["series_id"]) & (pl.col("player_id") == game["player_id"]))
     total = series.filter(pl.col("game_number") == 1)["kills"].sum()
     when = game["started_at"] - timedelta(hours=2)
-    asked = Asked(
-        [
-            a_prediction(
-                when,
-                request=PropRequest((game["player_id"],), PropType.KILLS, float(total) + line, MapRange(1, 1)),
-            )
-            for line in (0.5, 0.5, 1.5, 2.5, 3.5)
-        ]
+    lines = [float(total) + over for over in (0.5, 0.5, 1.5, 2.5, 3.5)]
+    requests = [PropRequest((game["player_id"],), PropType.KILLS, line, MapRange(1, 1)) for line in lines]
+    asked = [a_prediction(when, request=request) for request in requests]
+    assert await PostgresPredictions(pool).record_many(asked) == [None] * 5
+    wrong = Feedback(
+        prediction_id=asked[0].prediction_id,
+        source=FeedbackSource.MANUAL,
+        actual_result=ActualResult.OVER,
+        given_at=when,
     )
-    wrong = asked.predictions[0].prediction_id
-    asked.heard[wrong] = Told(
-        prediction_id=wrong, source=FeedbackSource.MANUAL, actual_result=ActualResult.OVER, given_at=when
-    )
-    rows, now = Performance(), when + timedelta(days=3)
-    of_now = stores(silver, role_means(silver, trained_until), trained_until, asked, rows)
-    report = await watch(of_now, now)
+    await PostgresFeedback(pool).record(wrong)
+    now = when + timedelta(days=3)
+    of_now = stores(pool, features, role_means(silver, trained_until))
+    report = await watch(of_now, now, NEVER)
     counts = report.outcomes
     assert (counts.predictions, counts.settled, counts.contradicted) == (5, 5, 1)
-    day = rows.rows[MODEL_ID, when.date()]
+    first = await written(pool, model_id)
+    day = first[when.date()]
     assert (day.total_predictions, day.over_predictions, day.correct_predictions, day.accuracy) == (5, 5, 0, 0.0)
-    assert (MODEL_ID, now.date()) in rows.rows
-    first = dict(rows.rows)
-    assert (await watch(of_now, now)).to_json() == report.to_json()
-    assert rows.rows == first
+    assert now.date() in first
+    assert (await watch(of_now, now, NEVER)).to_json() == report.to_json()
+    assert await written(pool, model_id) == first
 
 
-async def test_without_a_model_there_is_nothing_to_watch(silver: pl.DataFrame, trained_until: datetime) -> None:
+async def test_a_later_watch_corrects_a_day_and_keeps_its_drift(pool: Pool, model_id: UUID) -> None:
+    """Drift is measured on its day alone; writing again changes nothing."""
+    store, day = PostgresModelPerformance(pool), date(2026, 3, 14)
+    measured = DailyPerformance(
+        model_id=model_id, metric_date=day, accuracy=0.5, feature_drift_score=1.5, target_drift_score=0.25
+    )
+    for _ in range(2):
+        await write_daily_performance(store, [measured])
+        assert await written(pool, model_id) == {day: measured}
+    await write_daily_performance(store, [DailyPerformance(model_id=model_id, metric_date=day, accuracy=1.0)])
+    assert await written(pool, model_id) == {day: replace(measured, accuracy=1.0)}
+
+
+async def test_without_a_model_there_is_nothing_to_watch(
+    pool: Pool, features: FeatureLake, silver: pl.DataFrame, trained_until: datetime
+) -> None:
     """The remedy is named."""
-    of_none = stores(silver, role_means(silver, trained_until), trained_until, Asked([]), Performance())
-    none: Any = Registry(None)
     with pytest.raises(NotFoundError, match="riftline train"):
-        await watch(
-            WatchedStores(
-                lake=of_none.lake,
-                registry=none,
-                feedback=of_none.feedback,
-                performance=of_none.performance,
-                forecast_of=of_none.forecast_of,
-            ),
-            trained_until,
-        )
+        await watch(stores(pool, features, role_means(silver, trained_until)), trained_until, NEVER)

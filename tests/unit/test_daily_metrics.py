@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -13,14 +12,13 @@ import pytest
 from stores.domain.feedback import ActualResult
 from stores.domain.props import Side
 from tests.examples import a_prediction
-from training.daily_metrics import daily_performance, retrain_reason, with_drift, write_daily_performance
+from training.daily_metrics import daily_performance, retrain_reason, with_drift
 from training.outcomes import Outcome, Settlement
 from training.watching.findings import DriftFinding, DriftKind, DriftReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stores.domain.model_performance import DailyPerformance
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 DAY = NOON.date()
@@ -52,23 +50,6 @@ def finding(kind: DriftKind, statistic: float | None, **changes: Any) -> DriftFi
         "n_series": 1,
     }
     return DriftFinding(kind=kind, statistic=statistic, **(facts | changes))
-
-
-@dataclass
-class Rows:
-    """The role of model performance in memory: one row per model and day."""
-
-    rows: dict[tuple[UUID, date], DailyPerformance] = field(default_factory=dict)
-
-    async def put(self, performance: DailyPerformance) -> None:
-        self.rows[performance.model_id, performance.metric_date] = performance
-
-    async def between(self, model_id: UUID, first: date, last: date) -> tuple[DailyPerformance, ...]:
-        return tuple(
-            row
-            for (of, day), row in sorted(self.rows.items(), key=lambda it: it[0][1])
-            if of == model_id and first <= day <= last
-        )
 
 
 def test_the_figures_of_a_day() -> None:
@@ -119,19 +100,6 @@ def test_days_and_versions_are_apart() -> None:
     assert found == {(DAY, MODEL): 1, (DAY + timedelta(days=1), MODEL): 1, (DAY, OTHER): 1}
 
 
-async def test_writing_again_changes_nothing_and_keeps_the_drift() -> None:
-    """A later watch corrects a day's figures; the drift that was measured on the day stays."""
-    store = Rows()
-    report = DriftReport((finding(DriftKind.FEATURE, 6.0), finding(DriftKind.TARGET, 1.0)), 0.01)
-    first = with_drift(daily_performance([came(80, None)], IDS), report, MODEL, DAY)
-    await write_daily_performance(store, first)
-    await write_daily_performance(store, first)
-    assert list(store.rows.values()) == first
-    await write_daily_performance(store, daily_performance([came(80, ActualResult.OVER)], IDS))
-    (row,) = store.rows.values()
-    assert (row.accuracy, row.feature_drift_score, row.target_drift_score) == (1.0, 1.5, 0.25)
-
-
 def test_todays_drift_has_a_row_though_nothing_was_asked() -> None:
     """The champion's row of today is made; others are left as they are."""
     report = DriftReport(
@@ -164,4 +132,4 @@ def test_a_model_is_trained_again_by_drift_or_by_schedule(
     findings: Sequence[DriftFinding], age: timedelta, reason: str | None
 ) -> None:
     """Drift is named first, by its least likely finding."""
-    assert retrain_reason(DriftReport(tuple(findings), 0.01), NOON - age, NOON) == reason
+    assert retrain_reason(DriftReport(tuple(findings), 0.01), NOON - age, NOON, 7) == reason

@@ -45,11 +45,13 @@ REFUSAL = GateReport(
     )
 )
 JSON = st.recursive(
-    st.integers() | st.text(max_size=3), lambda inner: st.dictionaries(st.text("ab", min_size=1), inner, min_size=1)
+    st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.text("ab", min_size=1, max_size=3), inner, min_size=1, max_size=4),
+    max_leaves=10,
 )
 
 
-@pytest.mark.parametrize("command", ["list", "show", "compare", "promote", "rollback"])
+@pytest.mark.parametrize("command", ["list", "show", "compare", "promote", "rollback", "watch"])
 def test_help_gives_examples(command: str) -> None:
     """Each command's help ends with a line to copy."""
     told = run(app, ["models", command, "--help"])
@@ -62,7 +64,7 @@ def test_an_unknown_alias_is_wrong_input() -> None:
     assert run(app, ["models", "promote", "1", "--alias", "king"]).exit_code == 2
 
 
-@given(st.dictionaries(st.text("ab", min_size=1), JSON))
+@given(st.dictionaries(st.text("ab", min_size=1, max_size=3), JSON, max_size=4))
 def test_a_leaf_is_found_by_its_path(document: dict[str, object]) -> None:
     """Every path leads to its value, and as many leaves are told as there are."""
 
