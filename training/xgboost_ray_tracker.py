@@ -7,16 +7,13 @@ while it is open, and nothing else; everything inside xgboost-ray (actors, recov
 from __future__ import annotations
 
 import contextlib
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
-import xgboost_ray.main
 from xgboost.core import XGBoostError
 from xgboost.tracker import RabitTracker
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from training.xgboost_ray_functions import Replacement
 
 
 def _start_tracker(num_workers: int) -> tuple[RabitTracker, dict[str, Any]]:
@@ -32,41 +29,9 @@ def _stop_tracker(tracker: RabitTracker) -> None:
         tracker.free()
 
 
-class _Installation:
-    """The replaced functions, shared by all threads that train at the same time: the last one out puts them back."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before: tuple[Any, Any] = (None, None)
-
-    def enter(self) -> None:
-        with self._lock:
-            if self._users == 0:
-                self._before = xgboost_ray.main._start_rabit_tracker, xgboost_ray.main._stop_rabit_tracker  # noqa: SLF001
-                _install(_start_tracker, _stop_tracker)
-            self._users += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                _install(*self._before)
+_replacement = Replacement({"_start_rabit_tracker": _start_tracker, "_stop_rabit_tracker": _stop_tracker})
 
 
-def _install(start: Any, stop: Any) -> None:
-    xgboost_ray.main._start_rabit_tracker = start  # noqa: SLF001
-    xgboost_ray.main._stop_rabit_tracker = stop  # noqa: SLF001
-
-
-_installation = _Installation()
-
-
-@contextlib.contextmanager
-def modern_tracker() -> Iterator[None]:
+def modern_tracker() -> Replacement:
     """Within this context xgboost-ray starts the tracker as current xgboost wants it. Threads may share it."""
-    _installation.enter()
-    try:
-        yield
-    finally:
-        _installation.leave()
+    return _replacement

@@ -1,0 +1,120 @@
+"""Keeps xgboost-ray's actors from one training to the next.
+
+Each training of xgboost-ray starts three processes and more and ends them, which takes longer than to grow a hundred
+trees. While `kept_actors` is open, a training that is done lays them aside and the next takes them up. What fails
+while it trains is not kept, and what died meanwhile xgboost-ray finds and replaces as it does in any training.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import xgboost_ray.main
+
+from training.xgboost_ray_functions import Replacement
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+_create_actor = xgboost_ray.main._create_actor  # noqa: SLF001
+_create_group = xgboost_ray.main._create_placement_group  # noqa: SLF001
+_create_channels = xgboost_ray.main._create_communication_processes  # noqa: SLF001
+_shutdown = xgboost_ray.main._shutdown  # noqa: SLF001
+
+
+@dataclass(slots=True)
+class _Group:
+    """A placement group, what was asked of it, and its actors by rank that nobody uses."""
+
+    placement: Any
+    shape: Hashable
+    actors: dict[int, Any] = field(default_factory=dict)
+
+
+class _Kept:
+    """What is laid aside, and the functions of xgboost-ray that take from it. Threads train from one at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channels: list[tuple[Any, Any]] = []
+        self._idle: defaultdict[Hashable, list[_Group]] = defaultdict(list)
+        self._in_use: dict[Any, _Group] = {}
+
+    def create_channels(self, *args: Any) -> tuple[Any, Any]:
+        """The queue and the event between driver and actors."""
+        with self._lock:
+            if self._channels:
+                return self._channels.pop()
+        created: tuple[Any, Any] = _create_channels(*args)
+        return created
+
+    def create_group(
+        self, cpus: float, gpus: float, resources: Mapping[str, float] | None, actors: int, strategy: str
+    ) -> Any:
+        """A placement group with room for the actors."""
+        shape = (cpus, gpus, tuple(sorted((resources or {}).items())), actors, strategy)
+        with self._lock:
+            group = self._idle[shape].pop() if self._idle[shape] else None
+        group = group or _Group(_create_group(cpus, gpus, resources, actors, strategy), shape)
+        with self._lock:
+            self._in_use[group.placement.id] = group
+        return group.placement
+
+    def create_actor(self, rank: int, *args: Any, placement_group: Any = None, **options: Any) -> Any:
+        """The actor of this rank: that of the training before, the first time and after its death a new one."""
+        with self._lock:
+            group = self._in_use.get(placement_group and placement_group.id)
+            kept = group.actors.pop(rank, None) if group else None
+        return kept or _create_actor(rank, *args, placement_group=placement_group, **options)
+
+    def shutdown(self, actors: Sequence[Any], *, placement_group: Any = None, **rest: Any) -> None:
+        """Lay a training that is done aside; one that is not whole ends."""
+        with self._lock:
+            group = self._in_use.pop(placement_group and placement_group.id, None)
+        if group is None or rest["pending_actors"] or None in actors:
+            _shutdown(actors, placement_group=placement_group, **rest)
+            return
+        for actor in actors:
+            actor.__ray_call__.remote(_forget)
+        group.actors = dict(enumerate(actors))
+        with self._lock:
+            self._idle[group.shape].append(group)
+            self._channels.append((rest["queue"], rest["event"]))
+
+    def end(self) -> None:
+        """End what is laid aside, and what trainings left that failed."""
+        with self._lock:
+            groups = [*self._in_use.values(), *(group for idle in self._idle.values() for group in idle)]
+            channels, self._channels = self._channels, []
+            self._in_use.clear()
+            self._idle.clear()
+        for group in groups:
+            _shutdown(list(group.actors.values()), placement_group=group.placement, force=True)
+        for queue, event in channels:
+            _shutdown([], queue=queue, event=event, force=True)
+
+
+def _forget(actor: Any) -> None:
+    """The rows of a training are of no use to the next."""
+    actor._data.clear()  # noqa: SLF001
+    actor._local_n.clear()  # noqa: SLF001
+
+
+_kept = _Kept()
+_replacement = Replacement(
+    {
+        "_create_communication_processes": _kept.create_channels,
+        "_create_placement_group": _kept.create_group,
+        "_create_actor": _kept.create_actor,
+        "_shutdown": _kept.shutdown,
+    },
+    _kept.end,
+)
+
+
+def kept_actors() -> Replacement:
+    """Within this context trainings of the same shape take turns with the same actors; afterwards these end."""
+    return _replacement
