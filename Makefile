@@ -47,7 +47,7 @@ check: install ## Formatting, lint, types and the import picture
 	$(BIN)/lint-imports
 
 test: check servers-fetch ## Install everything and run every check and test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3
 
 servers-fetch: install ## Get the real servers that tests start (Debian packages as root, the rest into .servers)
 	$(BIN)/python -m tests.servers --fetch || test -z "$$CI"

@@ -6,7 +6,8 @@ Pure but for its inputs: the same question, features and model give the same ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,16 +17,20 @@ from actors.questions import Inferred, Question, SeriesQuestion
 from actors.series_results import SURE_MAPS
 from stores.domain.props import DataTier, Side
 from stores.errors import RiftlineError
+from stores.features.schema import MODEL_FEATURES
 from stores.features.vector import assemble
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from actors.ensemble import MapMeans, PropEnsemble
     from actors.feature_view import FeatureView
     from actors.published import PlayerEntry
-    from stores.domain.props import MapRange, PropRequest, PropType
+    from stores.domain.props import PropRequest
 
+GAME_NUMBER = MODEL_FEATURES.index("game_number")
 COVERAGE = 0.8  # of the interval
 PERCENT_DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
 
@@ -81,14 +86,13 @@ class Outlook:
 
 def look(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outlook:
     """Find the evidence and forecast the sum. Raises what `Question` raises."""
-    (found,) = look_all([request], view, model)
-    if isinstance(found, RiftlineError):
-        raise found
-    return found
+    question = Question(request, view)
+    series = question.series()
+    return _outlook(question, series, predict(series, model))
 
 
 def look_all(requests: Sequence[PropRequest], view: FeatureView, model: PropEnsemble) -> list[Outlook | RiftlineError]:
-    """What `look` gives or raises for each request, to the bit, with one walk through the trees per prop."""
+    """What `look` gives or raises for each request, to the bit; what is alike is computed together."""
     asked = [_asked(request, view) for request in requests]
     series = {at: one.series() for at, one in enumerate(asked) if isinstance(one, Question)}
     predicted = iter(predict([one for of_question in series.values() for one in of_question], model))
@@ -124,61 +128,52 @@ class Predicted(NamedTuple):
 
 
 def predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[Predicted]:
-    """One prediction per series, in order; those of the same shape are computed together.
-
-    The trees are walked once per prop, and once more for series whose draft is known beside others.
-    """
+    """One prediction per series, in order; those of the same shape are computed together."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for at, one in enumerate(series):
+        alike.setdefault((one.prop, one.drafted, one.map_range, one.best_of, one.same_side), []).append(at)
     predicted: dict[int, Predicted] = {}
-    for prop, drafted in dict.fromkeys((one.prop, one.drafted) for one in series):
-        of_prop = [at for at, one in enumerate(series) if (one.prop, one.drafted) == (prop, drafted)]
-        means = dict(zip(of_prop, _means(prop, [series[at] for at in of_prop], model), strict=True))
-        shapes = {at: (series[at].map_range, series[at].best_of, series[at].same_side) for at in of_prop}
-        for shape in dict.fromkeys(shapes.values()):
-            alike = [at for at in of_prop if shapes[at] == shape]
-            map_range, best_of, same_side = shape
-            joined = replace(
-                means[alike[0]],
-                win=np.concatenate([means[at].win for at in alike]),
-                counts=np.concatenate([means[at].counts for at in alike]),
-            )
-            positions = np.array([[share.position for share in series[at].shares] for at in alike])
-            forecasts = model.forecasts(
-                prop, joined, positions, map_range, same_side=np.array(same_side), best_of=best_of
-            )
-            reached = _reached(joined, len(same_side), map_range, best_of, model)
-            predicted.update(zip(alike, map(Predicted, forecasts, reached), strict=True))
+    for of_shape in alike.values():
+        predicted.update(zip(of_shape, _predict_alike([series[at] for at in of_shape], model), strict=True))
     return [predicted[at] for at in range(len(series))]
 
 
-def _means(prop: PropType, series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[MapMeans]:
-    """What is expected of each share on each map, by series, from one walk; all have a draft or none has."""
-    lengths = [len(one.shares) * len(one.map_range.maps) for one in series]
-    shares = [(share, one.map_range) for one in series for share in one.shares]
-    repeats = np.array([len(map_range.maps) for _, map_range in shares])
-    snapshots = zip(*(share.evidence for share, _ in shares), strict=True)
-    player, team, opponent, league = (np.repeat(np.stack(rows), repeats, axis=0) for rows in snapshots)
-    positions = np.repeat([share.position for share, _ in shares], repeats)
-    maps = np.concatenate([map_range.maps for _, map_range in shares])
-    features = assemble(player, team, opponent, league, positions, maps)
+def _predict_alike(series: Sequence[SeriesQuestion], model: PropEnsemble) -> Iterable[Predicted]:
+    first = series[0]
+    position = np.array([[share.position for share in one.shares] for one in series])
+    means = _means(series, position.ravel(), model)
+    forecasts = model.forecasts(
+        first.prop, means, position, first.map_range, same_side=np.array(first.same_side), best_of=first.best_of
+    )
+    return map(Predicted, forecasts, _reached(means, first, model))
+
+
+def _means(series: Sequence[SeriesQuestion], position: NDArray[np.int64], model: PropEnsemble) -> MapMeans:
+    """What is expected of each share on each map, by series; all are of one shape, ``position`` is by share."""
+    shares = [share for one in series for share in one.shares]
+    map_range = series[0].map_range
+    maps = np.arange(map_range.first, map_range.last + 1)
+    snapshots = zip(*[share.evidence for share in shares], strict=True)
+    player, team, opponent, league = [np.concatenate(rows).reshape(len(shares), -1) for rows in snapshots]
+    first_map = assemble(player, team, opponent, league, position, maps[:1].repeat(len(shares)))
+    features = first_map.repeat(len(maps), axis=0)
+    features.reshape(len(shares), len(maps), -1)[:, :, GAME_NUMBER] = maps
     draft = None
     if series[0].drafted:
-        draft = np.repeat(np.stack([share.draft for share, _ in shares]), repeats, axis=0).astype(np.float32)
-    means = model.map_means(prop, features, draft)
-    borders = np.cumsum(lengths)[:-1]
-    parts = zip(np.split(means.win, borders), np.split(means.counts, borders), strict=True)
-    return [replace(means, win=win, counts=counts) for win, counts in parts]
+        draft = np.array([share.draft for share in shares], dtype=np.float32).repeat(len(maps), axis=0)
+    return model.map_means(series[0].prop, features, draft)
 
 
-def _reached(
-    means: MapMeans, players: int, map_range: MapRange, best_of: int | None, model: PropEnsemble
-) -> list[float]:
-    """The chance that the last map of the range is played once the first one is."""
+def _reached(means: MapMeans, series: SeriesQuestion, model: PropEnsemble) -> Iterable[float]:
+    """The chance that the last map of the range is played once the first one is, by series."""
+    map_range = series.map_range
     if map_range.last <= max(SURE_MAPS, map_range.first):  # nearly every question: nothing to work out
-        return [1.0] * (len(means.win) // (players * len(map_range.maps)))
-    win = means.win.reshape(-1, players, len(map_range.maps))[:, 0]
-    chances = model.parameters.series.result_chances(win, map_range, best_of)
-    whole = [chance for course, chance in chances.items() if len(course) == len(map_range.maps)]
-    return np.sum(whole, axis=0).tolist() if whole else [0.0] * len(win)
+        return itertools.repeat(1.0)
+    win = means.win.reshape(-1, len(series.shares), len(map_range.maps))[:, 0]
+    courses, chances = model.parameters.series.result_chances(win, map_range, series.best_of)
+    whole = np.flatnonzero(courses.played == len(map_range.maps)).tolist()
+    reached: list[float] = sum((chances[:, at] for at in whole), np.zeros(len(win))).tolist()
+    return reached
 
 
 def curve_lines(forecast: Forecast) -> list[float]:

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 import orjson
+import xgboost as xgb
 from numba import types
 
 from stores.errors import InvalidError
 from stores.features.schema import RESULTS
+from stores.kernels import kernel, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import xgboost as xgb
     from numpy.typing import NDArray
 
 LOG_LINK = {"count:poisson": True, "reg:tweedie": True, "reg:squarederror": False}  # the objectives that are understood
@@ -63,7 +63,8 @@ class Walk:
 class CompiledTrees:
     """The trees of one booster. Immutable, safe to share between threads, which walk without the interpreter's lock.
 
-    A row's answer has the same bits alone and in a batch. Missing values are NaN.
+    A row's answer has the same bits alone and in a batch. Missing values are NaN. ``ubjson`` is what xgboost writes of
+    them, to be stored.
     """
 
     features: int
@@ -72,18 +73,26 @@ class CompiledTrees:
     nodes: NDArray[np.void]
     walk: Walk
     walk_by_result: Walk
+    ubjson: bytes
 
     @classmethod
     def of(cls, booster: xgb.Booster) -> CompiledTrees:
         """The trees of a booster. Raises InvalidError if it has parts that are not understood."""
-        return cls.of_json(bytes(booster.save_raw("json")))
+        return cls.of_json(bytes(booster.save_raw("json")), bytes(booster.save_raw("ubj")))
 
     @classmethod
-    def of_json(cls, model: bytes) -> CompiledTrees:
-        """The same from xgboost's own JSON, of which nothing is executed. Raises InvalidError as `of`."""
+    def of_ubjson(cls, ubjson: bytes) -> CompiledTrees:
+        """Those that were stored, whole: what is cut can end the process. Raises InvalidError as `of`."""
+        booster = xgb.Booster()
+        booster.load_model(bytearray(ubjson))
+        return cls.of_json(bytes(booster.save_raw("json")), ubjson)
+
+    @classmethod
+    def of_json(cls, model: bytes, ubjson: bytes) -> CompiledTrees:
+        """From xgboost's JSON, of which nothing is executed; ``ubjson`` is kept as it is. Raises as `of`."""
         try:
             with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
-                return _compiled(orjson.loads(model)["learner"])
+                return _compiled(orjson.loads(model)["learner"], ubjson)
         except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidError(f"these are no trees in xgboost's JSON ({error!r}); train again", "learner") from error
 
@@ -106,7 +115,7 @@ class CompiledTrees:
         if rows.ndim != 2 or rows.shape[1] != columns or rows.dtype != np.float32:
             raise InvalidError(f"give float32 rows of shape [n, {columns}], not {rows.dtype} of {rows.shape}", "rows")
         predicted = np.empty((len(rows), len(walk.sums)))
-        _kernel()(
+        _walk()(
             self.nodes,
             walk.roots,
             walk.sums,
@@ -114,23 +123,14 @@ class CompiledTrees:
             self.features,
             self.base_score,
             self.log_link,
-            rows if rows.flags.carray else rows.copy(),  # the signature's type: contiguous, aligned and writeable
+            plain(rows),
             predicted,
         )
         return predicted
 
 
-def warm() -> None:
-    """Compile now instead of at the first prediction, once per process: about a second of one core."""
-    _kernel()
-
-
-@cache
-def _kernel() -> Callable[..., None]:
-    return numba.njit(_SIGNATURE, nogil=True)(_predict)
-
-
-def _predict(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
+@kernel(_SIGNATURE)
+def _walk(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
     nodes: NDArray[np.void],
     roots: NDArray[np.uint64],
     sums: NDArray[np.uint64],
@@ -166,7 +166,7 @@ def _predict(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into 
             predicted[row, one] = math.exp(margin) if log_link else margin
 
 
-def _compiled(learner: Mapping[str, Any]) -> CompiledTrees:
+def _compiled(learner: Mapping[str, Any], ubjson: bytes) -> CompiledTrees:
     parameters, boosted = learner["learner_model_param"], learner["gradient_booster"]
     objective = learner["objective"]["name"]
     base_scores = [float(score) for score in parameters["base_score"].strip("[]").split(",")]
@@ -185,7 +185,7 @@ def _compiled(learner: Mapping[str, Any]) -> CompiledTrees:
         raise InvalidError(f"the base score {base_score} has no margin; train again", "base_score")
     forest = _Forest.of(boosted["model"]["trees"], features)
     nodes, walk, walk_by_result = forest.walks()
-    return CompiledTrees(features, base_score, log_link, nodes, walk, walk_by_result)
+    return CompiledTrees(features, base_score, log_link, nodes, walk, walk_by_result, ubjson)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,21 +9,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stores.domain.props import PropType
+from stores.errors import InvalidError
 from stores.features.schema import MODEL_FEATURES, RESULTS
+from stores.kernels import kernel, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import xgboost as xgb
     from numpy.typing import NDArray
 
-    from stores.domain.props import PropType
+    from actors.compiled_trees import CompiledTrees
 
 LEAST_MEAN = 0.02  # no offset may be zero
 
@@ -45,8 +48,17 @@ class Trees(StrEnum):
     DRAFT = "draft"
 
 
-_POOL = [MODEL_FEATURES.index(f"player_{name}") for name in ("pool_kills", "pool_assists")]
-_POSITION = MODEL_FEATURES.index("position")
+# of shape [player's own or expected, results]
+_STRUCTURAL = {
+    prop: np.array(
+        [
+            [MODEL_FEATURES.index(f"{prefix}_{prop}_when_{result}") for result in RESULTS]
+            for prefix in ("player", "expected")
+        ]
+    )
+    for prop in PropType
+}
+_OF_DRAFT = [MODEL_FEATURES.index(name) for name in ("player_pool_kills", "player_pool_assists", "position")]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +66,7 @@ class CountMembers:
     """The members of one prop. ``weights`` belong to Member, in its order."""
 
     prop: PropType
-    trees: Mapping[Trees, xgb.Booster]
+    trees: Mapping[Trees, CompiledTrees]
     weights: tuple[float, ...]
 
     def means(self, features: NDArray[np.float32], draft: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
@@ -62,78 +74,108 @@ class CountMembers:
 
         ``features`` are MODEL_FEATURES, ``draft`` CHAMPION_FEATURES with NaN where no champion is known, both [n, ...].
         """
-        of_members = member_means(self.prop, self.trees, features)
-        mean = np.zeros((len(features), len(RESULTS)))
-        for member, weight in zip(Member, self.weights, strict=True):
-            mean += weight * of_members[member]
-        mean = np.maximum(mean, LEAST_MEAN)
+        mean = combined_means(np.array(self.weights), _of_all(self.prop, self.trees, features))
         if draft is None or Trees.DRAFT not in self.trees:
             return mean
         return drafted_means(self.trees[Trees.DRAFT], features, draft, mean)
 
 
+def combined_means(weights: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The members' weighted sum, of shape [...], from means of shape [members, ...]; none is below LEAST_MEAN."""
+    mean = np.empty(members.shape[1:])
+    _combined()(plain(weights), plain(members).reshape(len(weights), -1), mean.reshape(-1))
+    return mean
+
+
 def drafted_means(
-    trees: xgb.Booster, features: NDArray[np.float32], draft: NDArray[np.float32], means: NDArray[np.float64]
+    trees: CompiledTrees, features: NDArray[np.float32], draft: NDArray[np.float32], means: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """What the trees ``draft`` make of the combination's ``means``, both of shape [n, 2], for known champions."""
-    known = ~np.isnan(draft[:, 0])
-    corrected = means.copy()
-    if known.any():
-        corrected[known] *= _by_result(trees, draft_rows(features[known], draft[known], means[known]))
-    return corrected
+    factors = trees.predict(draft_rows(features, draft, means)).reshape(len(RESULTS), -1).T
+    return np.asarray(np.where(np.isnan(draft[:, :1]), means, means * factors))
 
 
 def structural_means(prop: PropType, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the members ``results`` and ``hierarchy`` expect, each of shape [n, 2]."""
-    own, shared = (
-        [MODEL_FEATURES.index(f"{prefix}_{prop}_when_{result}") for result in RESULTS]
-        for prefix in ("player", "expected")
-    )
-    return (
-        np.maximum(features[:, own].astype(np.float64), LEAST_MEAN),
-        np.maximum(features[:, shared].astype(np.float64), LEAST_MEAN),
-    )
+    members = _without_trees(prop, features)
+    return members[0], members[1]
 
 
 def offsets(prop: PropType, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """The mean that ``correction`` corrects, of shape [n, 2]."""
-    own, shared = structural_means(prop, features)
-    return np.sqrt(own * shared)
+    return np.asarray(_without_trees(prop, features)[2])
 
 
 def member_means(
-    prop: PropType, trees: Mapping[Trees, xgb.Booster], features: NDArray[np.float32]
+    prop: PropType, trees: Mapping[Trees, CompiledTrees], features: NDArray[np.float32]
 ) -> dict[Member, NDArray[np.float64]]:
     """What each member expects, of shape [n, 2]."""
-    own, shared = structural_means(prop, features)
-    return {
-        Member.RESULTS: own,
-        Member.HIERARCHY: shared,
-        Member.CORRECTION: offsets(prop, features) * _by_result(trees[Trees.CORRECTION], result_rows(features)),
-        Member.DIRECT: _by_result(trees[Trees.DIRECT], result_rows(features)),
-    }
+    return dict(zip(Member, _of_all(prop, trees, features), strict=True))
 
 
-def result_rows(features: NDArray[np.float32], won: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """The rows that trees see, the result as last column: [n, features + 1] for a known result, else first all lost,
-    then all won, of shape [2n, features + 1].
-    """
-    if won is not None:
-        return np.column_stack([features, won.astype(np.float32)])
-    result = np.repeat(np.arange(len(RESULTS), dtype=np.float32), len(features))
-    return np.column_stack([np.tile(features, (len(RESULTS), 1)), result])
+def _of_all(prop: PropType, trees: Mapping[Trees, CompiledTrees], features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The same as one array of shape [members, n, 2]."""
+    factors = trees[Trees.CORRECTION].predict_by_result(features)
+    return _members(prop, features, factors, trees[Trees.DIRECT].predict_by_result(features))
+
+
+def _without_trees(prop: PropType, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The same of trees that say nothing: the third member is then the offset itself."""
+    ones = np.ones((len(features), len(RESULTS)))
+    return _members(prop, features, ones, ones)
+
+
+def _members(
+    prop: PropType, features: NDArray[np.float32], factors: NDArray[np.float64], direct: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    if features.shape[1] != len(MODEL_FEATURES):
+        raise InvalidError(f"rows have the {len(MODEL_FEATURES)} MODEL_FEATURES, not {features.shape[1]}", "features")
+    members = np.empty((len(Member), len(features), len(RESULTS)))
+    _member_means()(plain(features), _STRUCTURAL[prop], factors, direct, members)
+    return members
+
+
+@kernel("void(float32[:, ::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, :, ::1])")
+def _member_means(
+    features: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    direct: NDArray[np.float64],
+    members: NDArray[np.float64],
+) -> None:
+    """``factors`` are what ``correction`` says, ``columns`` those of the structural means."""
+    for row in range(len(features)):
+        for result in range(len(RESULTS)):
+            for member in range(2):
+                known = np.float64(features[row, columns[member, result]])
+                members[member, row, result] = max(known, LEAST_MEAN)  # in this order NaN stays
+            own, shared = members[0, row, result], members[1, row, result]
+            members[2, row, result] = math.sqrt(own * shared) * factors[row, result]
+            members[3, row, result] = direct[row, result]
+
+
+@kernel("void(float64[::1], float64[:, ::1], float64[::1])")
+def _combined(weights: NDArray[np.float64], members: NDArray[np.float64], mean: NDArray[np.float64]) -> None:
+    for at in range(len(mean)):
+        total = 0.0
+        for member in range(len(weights)):
+            total += weights[member] * members[member, at]
+        mean[at] = max(total, LEAST_MEAN)
+
+
+def result_rows(features: NDArray[np.float32], won: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The rows that trees learn from, the result as last column, of shape [n, features + 1]."""
+    return np.column_stack([features, won.astype(np.float32)])
 
 
 def draft_rows(
     features: NDArray[np.float32], draft: NDArray[np.float32], means: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """The rows that ``draft`` sees, lost then won, of shape [2n, 8]: champion, own pool, role, mean, result."""
-    known = np.column_stack([draft, features[:, _POOL], features[:, _POSITION]])
-    both = [np.column_stack([known, means[:, at], np.full(len(known), at)]) for at in range(len(RESULTS))]
-    return np.concatenate(both).astype(np.float32)
-
-
-def _by_result(trees: xgb.Booster, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Predictions of rows that lie lost first, then won, as [n, 2]."""
-    predicted = np.asarray(trees.inplace_predict(rows), dtype=np.float64)
-    return np.ascontiguousarray(predicted.reshape(len(RESULTS), -1).T)
+    known = draft.shape[1]
+    rows = np.empty((len(RESULTS), len(features), known + len(_OF_DRAFT) + 2), dtype=np.float32)
+    rows[:, :, :known] = draft
+    rows[:, :, known:-2] = features[:, _OF_DRAFT]
+    rows[:, :, -2] = means.T
+    rows[:, :, -1] = np.arange(len(RESULTS))[:, None]
+    return rows.reshape(-1, rows.shape[-1])

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-import xgboost as xgb
 
+from actors.compiled_trees import CompiledTrees
 from actors.count_members import CountMembers, Trees
-from actors.count_sums import Cells, Correlations, sum_pmf
+from actors.count_sums import Cells, Correlations, calibrated, sum_pmf
 from actors.series_results import SeriesParameters
 from stores.domain.distribution import CountDistribution
 from stores.domain.props import PropType
 from stores.errors import InvalidError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES
+from stores.kernels import warm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,14 +94,38 @@ class Forecast:
     calibrated: CountDistribution
 
 
-class PropEnsemble:
-    """Immutable once built; safe to share between threads."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spread:
+    """A Spread as arrays: ``sizes`` of shape [positions, 2], ``tables`` of one map and of sums."""
 
-    def __init__(self, trees: Mapping[PropType, Mapping[Trees, xgb.Booster]], parameters: ModelParameters) -> None:
+    sizes: NDArray[np.float64]
+    correlations: Correlations
+    tables: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, spread: Spread) -> _Spread:
+        tables = np.array(spread.calibration), np.array(spread.calibration_of_sums)
+        return cls(np.array(spread.sizes).T.copy(), spread.correlations, tables)
+
+
+class PropEnsemble:
+    """Immutable once built; safe to share between threads, which compute without the interpreter's lock."""
+
+    def __init__(self, trees: Mapping[PropType, Mapping[Trees, CompiledTrees]], parameters: ModelParameters) -> None:
         self.parameters = parameters
+        self._spreads = {
+            (prop, drafted): _Spread.of(of_prop.spread(drafted=drafted))
+            for prop, of_prop in parameters.props.items()
+            for drafted in (False, True)
+        }
         self.members = {
             prop: CountMembers(prop, dict(trees[prop]), of_prop.weights) for prop, of_prop in parameters.props.items()
         }
+
+    @staticmethod
+    def warm() -> None:
+        """Compile all that an answer needs, once per process: some three seconds of one core."""
+        warm()
 
     def map_means(
         self, prop: PropType, features: NDArray[np.float32], draft: NDArray[np.float32] | None = None
@@ -129,13 +154,11 @@ class PropEnsemble:
         """
         shape = (*position.shape, len(map_range.maps))
         sides = np.ones(shape[1], dtype=np.bool_) if same_side is None else same_side
-        spread = self.parameters.props[prop].spread(drafted=means.drafted)
-        sizes = np.asarray(spread.sizes).T[position][:, :, None, :]
-        cells = Cells(means.counts.reshape(*shape, 2), np.broadcast_to(sizes, (*shape, 2)), sides)
+        spread = self._spreads[prop, means.drafted]
+        cells = Cells(means.counts.reshape(*shape, 2), spread.sizes[position], sides)
         win = means.win.reshape(shape)[:, 0]
-        chances = self.parameters.series.result_chances(win, map_range, best_of)
-        counts = COUNTS_PER_MAP * shape[1] * shape[2]
-        return sum_pmf(cells, chances, spread.correlations, counts)
+        courses, chances = self.parameters.series.result_chances(win, map_range, best_of)
+        return sum_pmf(cells, courses, chances, spread.correlations, COUNTS_PER_MAP * shape[1] * shape[2])
 
     def forecasts(  # noqa: PLR0913 — as sum_pmf
         self,
@@ -172,18 +195,14 @@ class PropEnsemble:
 
         A pmf of more counts than one map has is that of a sum.
         """
-        spread = self.parameters.props[prop].spread(drafted=drafted)
-        table = spread.calibration if pmf.shape[1] == COUNTS_PER_MAP else spread.calibration_of_sums
-        cdf = np.clip(np.interp(np.cumsum(pmf, axis=1), np.linspace(0.0, 1.0, len(table)), table), 0.0, 1.0)
-        cdf[:, -1] = 1.0  # what lies above the end belongs to the last count
-        return np.diff(np.maximum.accumulate(cdf, axis=1), prepend=0.0, axis=1)
+        return calibrated(pmf, self._spreads[prop, drafted].tables[pmf.shape[1] != COUNTS_PER_MAP])
 
     def to_files(self) -> dict[str, bytes]:
         """The artefact: trees as UBJSON, all else as JSON."""
         files = {
-            _file(prop, kind): bytes(booster.save_raw("ubj"))
+            _file(prop, kind): trees.ubjson
             for prop, members in self.members.items()
-            for kind, booster in members.trees.items()
+            for kind, trees in members.trees.items()
         }
         description = {
             "format": FORMAT,
@@ -214,7 +233,11 @@ class PropEnsemble:
             if len(files.get(name, b"")) != length:  # cut trees can end the process that reads them
                 raise InvalidError(f"{name} of the model is missing or cut; train again with `riftline train`", TREES)
         trees = {
-            prop: {kind: _booster(files[name]) for kind in Trees if (name := _file(prop, kind)) in description[TREES]}
+            prop: {
+                kind: CompiledTrees.of_ubjson(files[name])
+                for kind in Trees
+                if (name := _file(prop, kind)) in description[TREES]
+            }
             for prop in props
         }
         return cls(trees, parameters)
@@ -244,10 +267,3 @@ def _spread(values: Mapping[str, Any]) -> Spread:
         tuple(values["calibration"]),
         tuple(values["calibration_of_sums"]),
     )
-
-
-def _booster(raw: bytes) -> xgb.Booster:
-    booster = xgb.Booster()
-    booster.load_model(bytearray(raw))
-    booster.set_param({"nthread": 1})  # one request is a few rows: a second thread costs more than it saves
-    return booster

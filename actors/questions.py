@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ class SeriesQuestion:
     @property
     def drafted(self) -> bool:
         """Whether it is known what the players play; of all of them, or of none."""
-        return not np.isnan(self.shares[0].draft[0])
+        return not math.isnan(self.shares[0].draft[0])
 
 
 class Question:

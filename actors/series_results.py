@@ -7,6 +7,7 @@ log-odds of a series have a normal spread, and maps are independent only given i
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import numpy as np
 from stores.domain.props import FORMATS
 from stores.errors import InvalidError
 from stores.features.schema import MODEL_FEATURES
+from stores.kernels import kernel, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,24 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 Results = tuple[bool, ...]  # of the maps of a range that are played, in order: whether the asked side won
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Courses:
+    """All that can happen in a range of maps: ``won``, of shape [courses, maps], of the first ``played``."""
+
+    results: tuple[Results, ...]
+    played: NDArray[np.int64]
+    won: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, results: tuple[Results, ...], maps: int) -> Courses:
+        """The same as arrays; a map that is not played is not won."""
+        played = np.array([len(course) for course in results])
+        won = np.zeros((len(results), maps), dtype=np.bool_)
+        for at, course in enumerate(results):
+            won[at, : len(course)] = course
+        return cls(results, played, won)
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesParameters:
     """The two weights turn rating differences into log-odds of a map; ``spread`` is the standard deviation of what the
@@ -45,55 +65,132 @@ class SeriesParameters:
 
     def win_probability(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The chance to win a map, of shape [n], for MODEL_FEATURES of shape [n, features]."""
-        differences = features[:, [_RATING, _ROSTER]].astype(np.float64)
-        log_odds = self.rating_weight * differences[:, 0] + self.roster_weight * differences[:, 1]
-        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
+        if features.shape[1] != len(MODEL_FEATURES):
+            raise InvalidError(f"rows have the {len(MODEL_FEATURES)} MODEL_FEATURES, not {features.shape[1]}")
+        win = np.empty(len(features))
+        _win_probability()(plain(features), self.rating_weight, self.roster_weight, win)
+        return win
 
     def result_chances(
         self, win: NDArray[np.float64], map_range: MapRange, best_of: int | None = None
-    ) -> dict[Results, NDArray[np.float64]]:
-        """The chance of each course of the range, of shape [n], given that its first map is played.
+    ) -> tuple[Courses, NDArray[np.float64]]:
+        """The courses of the range and the chance of each, of shape [n, courses], given that its first map is played.
 
         ``win`` has the shape [n, maps of the range]. Raises InvalidError if ``best_of`` has not so many maps.
         """
-        shares = self._possible_formats(map_range, best_of)
-        if map_range.first == map_range.last <= SURE_MAPS:
-            return {(True,): win[:, 0], (False,): 1.0 - win[:, 0]}
-        log_odds = np.log(win / (1.0 - win)) * np.sqrt(1.0 + np.pi * self.spread**2 / 8.0)
-        chances: dict[Results, NDArray[np.float64]] = {}
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-            given = 1.0 / (1.0 + np.exp(-(log_odds + node * self.spread)))
-            for format_, share in shares.items():
-                for before, within in _courses(format_, map_range.first, map_range.last):
-                    chance = np.full(len(win), weight * share)
-                    for won in before:
-                        chance *= given[:, 0] if won else 1.0 - given[:, 0]
-                    for at, won in enumerate(within):
-                        chance *= given[:, at] if won else 1.0 - given[:, at]
-                    chances[within] = chances[within] + chance if within in chances else chance
-        total = sum(chances.values())
-        return {within: chance / total for within, chance in chances.items()}
-
-    def _possible_formats(self, map_range: MapRange, best_of: int | None) -> Mapping[int, float]:
-        least = max(map_range.first, min(map_range.last, SURE_MAPS))
-        if best_of is not None:
-            if best_of < least:
-                raise InvalidError(f"a best of {best_of} has no map {least}", "best_of")
-            return {best_of: 1.0}
-        return {one: share for one, share in zip(FORMATS, self.formats, strict=True) if one >= least}
+        courses, ways = _ways(self.formats, map_range, best_of)
+        chances = np.empty((len(win), len(courses.results)))
+        if win.shape[1] != courses.won.shape[1]:
+            raise InvalidError(f"{map_range} needs a chance to win each of its maps, not {win.shape[1]}", "win")
+        if map_range.first == map_range.last <= SURE_MAPS:  # played whatever happens, and as rated
+            chances[:, 0] = win[:, 0]
+            np.subtract(1.0, win[:, 0], out=chances[:, 1])
+        else:
+            before = map_range.first - 1
+            _chances()(plain(win), self.spread, _NODES, _WEIGHTS, ways.course, before, ways.won, ways.share, chances)
+        return courses, chances
 
 
-@lru_cache(maxsize=64)
-def _courses(best_of: int, first: int, last: int) -> tuple[tuple[Results, Results], ...]:
-    """Every course of a series up to ``last`` that reaches ``first``: the results before the range and within it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ways:
+    """The ways to a course: each format, and all results before the range that lead into it.
+
+    ``won`` are the results from the first map of the series on, of shape [ways, maps], -1 where there is none;
+    ``course`` is which course it is, ``share`` that of the format.
+    """
+
+    course: NDArray[np.int64]
+    won: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+@lru_cache(maxsize=256)
+def _ways(formats: tuple[float, ...], map_range: MapRange, best_of: int | None) -> tuple[Courses, _Ways]:
+    """The courses of a range and the ways to them; raises as SeriesParameters.result_chances."""
+    found = [
+        (course, share)
+        for format_, share in _possible_formats(formats, map_range, best_of).items()
+        for course in _courses(format_, map_range)
+    ]
+    first = map_range.first - 1
+    results = tuple(dict.fromkeys(course[first:] for course, _ in found))
+    won = np.full((len(found), map_range.last), -1)
+    for at, (course, _) in enumerate(found):
+        won[at, : len(course)] = course
+    ways = _Ways(
+        course=np.array([results.index(course[first:]) for course, _ in found]),
+        won=won,
+        share=np.array([share for _, share in found]),
+    )
+    return Courses.of(results, len(map_range.maps)), ways
+
+
+def _possible_formats(formats: tuple[float, ...], map_range: MapRange, best_of: int | None) -> Mapping[int, float]:
+    least = max(map_range.first, min(map_range.last, SURE_MAPS))
+    if best_of is not None:
+        if best_of < least:
+            raise InvalidError(f"a best of {best_of} has no map {least}", "best_of")
+        return {best_of: 1.0}
+    return {one: share for one, share in zip(FORMATS, formats, strict=True) if one >= least}
+
+
+def _courses(best_of: int, map_range: MapRange) -> tuple[Results, ...]:
+    """Every course of a series from its first map to the range's last that reaches the range."""
     found: dict[Results, None] = {}
-    for course in itertools.product((True, False), repeat=min(last, best_of)):
+    for course in itertools.product((True, False), repeat=min(map_range.last, best_of)):
         played = next((at for at in range(1, len(course) + 1) if _is_over(course[:at], best_of)), len(course))
-        if played >= first:
+        if played >= map_range.first:
             found[course[:played]] = None
-    return tuple((course[: first - 1], course[first - 1 :]) for course in found)
+    return tuple(found)
 
 
 def _is_over(results: Results, best_of: int) -> bool:
     wins = sum(results)
     return max(wins, len(results) - wins) > best_of // 2
+
+
+@kernel("void(float32[:, ::1], float64, float64, float64[::1])")
+def _win_probability(
+    features: NDArray[np.float32], rating_weight: float, roster_weight: float, win: NDArray[np.float64]
+) -> None:
+    for row in range(len(win)):
+        rating, roster = np.float64(features[row, _RATING]), np.float64(features[row, _ROSTER])
+        win[row] = 1.0 / (1.0 + math.exp(-(rating_weight * rating + roster_weight * roster)))
+
+
+@kernel(
+    "void(float64[:, ::1], float64, float64[::1], float64[::1], int64[::1], int64, int64[:, ::1], float64[::1],"
+    "float64[:, ::1])"
+)
+def _chances(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
+    win: NDArray[np.float64],
+    spread: float,
+    nodes: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    course: NDArray[np.int64],
+    before: int,
+    won: NDArray[np.int64],
+    share: NDArray[np.float64],
+    chances: NDArray[np.float64],
+) -> None:
+    """Gauss-Hermite quadrature over what the maps share; a map before the range is won as often as its first."""
+    scale = math.sqrt(1.0 + math.pi * spread * spread / 8.0)
+    given = np.empty(win.shape[1])
+    for row in range(len(win)):
+        for at in range(chances.shape[1]):
+            chances[row, at] = 0.0
+        total = 0.0
+        for node in range(len(nodes)):
+            for at in range(len(given)):
+                log_odds = math.log(win[row, at] / (1.0 - win[row, at])) * scale
+                given[at] = 1.0 / (1.0 + math.exp(-(log_odds + nodes[node] * spread)))
+            for way in range(len(course)):
+                chance = weights[node] * share[way]
+                for at in range(won.shape[1]):
+                    if won[way, at] >= 0:
+                        wins = given[max(at - before, 0)]
+                        chance *= wins if won[way, at] else 1.0 - wins
+                chances[row, course[way]] += chance
+                total += chance
+        for at in range(chances.shape[1]):
+            chances[row, at] /= total

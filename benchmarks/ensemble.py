@@ -17,8 +17,9 @@ import orjson
 import xgboost as xgb
 from onnx import TensorProto, helper
 
-from actors.compiled_trees import CompiledTrees, warm
+from actors.compiled_trees import CompiledTrees
 from benchmarks.paired import Way, command, race
+from stores.kernels import warm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

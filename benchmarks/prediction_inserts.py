@@ -1,13 +1,16 @@
-"""Predictions stored per second in PostgreSQL: asyncpg used plainly, and the store that shares commits among callers.
+"""Predictions acknowledged per second: asyncpg used plainly, the store that shares commits among callers,
+and a gateway's journal, from which PostgreSQL gets them during and after the time.
 
 Every way is as durable: fsync and synchronous_commit are on, and a call returns when its rows are on disk.
 """
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +18,8 @@ import asyncpg
 
 from benchmarks.fresh_server import started
 from benchmarks.paired import Way, by_callers, chunks, command, race
+from serve_apps.destinations import Destinations
+from serve_apps.write_behind import opened_write_behind
 from stores.clock import utc_now
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.predictions import PredictionRecord
@@ -27,6 +32,7 @@ from tests.servers.postgres import Postgres
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from serve_apps.write_behind import WriteBehind
     from stores.postgres.pool import Pool
 
     Write = Callable[[Sequence[PredictionRecord]], Awaitable[object]]
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 PLAYERS = 500  # about those of the major leagues
 DRIVERS_POOL = 10  # asyncpg's own choice
 OUR_POOL = 4  # ours, see PostgresSettings
+DELIVERED_WITHIN_S = 60.0
 COMPARED = 5  # records of a run that are read back and compared
 COLUMNS = (
     *("prediction_id", "created_at", "user_id", "player_names", "prop_type", "prop_value", "map_range", "opponent"),
@@ -127,6 +134,7 @@ class Inserts:
     pool: Pool
     count: int
     write: Write
+    settle: Callable[[], Awaitable[None]] | None = None  # before the check, outside of the time
     records: Sequence[PredictionRecord] = ()
 
     def way(self, name: str, beside: str = "") -> Way:
@@ -144,6 +152,8 @@ class Inserts:
 
     async def check(self) -> None:
         """Each id is there once, and some records are what was written, to the bit."""
+        if self.settle is not None:
+            await self.settle()
         ids = [record.prediction_id for record in self.records]
         async with self.pool.transaction(readonly=True) as connection:
             found = await connection.fetch(
@@ -168,16 +178,17 @@ async def races(rounds: int) -> AsyncIterator[dict[str, Any]]:
             await migrate(pool)
             alone = await asyncpg.connect(server.url)
             stack.push_async_callback(alone.close)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rift-", dir="/tmp")))
+            behind = await stack.enter_async_context(opened_write_behind(Destinations(folder), pool))
             plain = await asyncpg.create_pool(server.url, min_size=DRIVERS_POOL, max_size=DRIVERS_POOL)
             stack.push_async_callback(plain.close)
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 assert await alone.fetchval(f"SHOW {setting}") == "on"
-            yield await race(
-                "Store predictions in PostgreSQL", "predictions/s", _ways(pool, PlainInserts(alone, plain)), rounds
-            )
+            ways = _ways(pool, PlainInserts(alone, plain), behind)
+            yield await race("Store predictions in PostgreSQL", "predictions/s", ways, rounds)
 
 
-def _ways(pool: Pool, plain: PlainInserts) -> list[Way]:
+def _ways(pool: Pool, plain: PlainInserts, behind: WriteBehind) -> list[Way]:
     store = PostgresPredictions(pool)
 
     async def of_64(records: Sequence[PredictionRecord]) -> None:
@@ -190,16 +201,34 @@ def _ways(pool: Pool, plain: PlainInserts) -> list[Way]:
         for part in chunks(records, 1000):
             assert not any(await store.record_many(part))
 
+    async def behind_of_64(records: Sequence[PredictionRecord]) -> None:
+        await by_callers(64, records, behind.record)
+
+    async def behind_of_1000(records: Sequence[PredictionRecord]) -> None:
+        await by_callers(1000, records, behind.record)
+
+    async def behind_many(records: Sequence[PredictionRecord]) -> None:
+        for part in chunks(records, 1000):
+            assert not any(await behind.record_many(part))
+
+    async def delivered() -> None:
+        await behind.flush(DELIVERED_WITHIN_S)
+
     single, pooled = "asyncpg INSERT, one by one", f"asyncpg INSERT, 64 callers, pool of {DRIVERS_POOL}"
     bulk = "asyncpg executemany, 1000 a transaction"
+    store_64, store_1000 = "riftline record, 64 callers", "riftline record, 1000 callers"
+    store_many = "riftline record_many, 1000 a call"
     return [
         Inserts(pool, 300, plain.one_by_one).way(single),
         Inserts(pool, 1000, plain.of_64).way(pooled),
-        Inserts(pool, 3000, of_64).way("riftline record, 64 callers", pooled),
-        Inserts(pool, 5000, of_1000).way("riftline record, 1000 callers", pooled),
+        Inserts(pool, 3000, of_64).way(store_64, pooled),
+        Inserts(pool, 5000, of_1000).way(store_1000, pooled),
         Inserts(pool, 4000, plain.many).way(bulk),
         Inserts(pool, 5000, plain.copied).way("asyncpg COPY, 1000 a transaction", bulk),
-        Inserts(pool, 5000, many).way("riftline record_many, 1000 a call", bulk),
+        Inserts(pool, 5000, many).way(store_many, bulk),
+        Inserts(pool, 6000, behind_of_64, delivered).way("riftline journal, 64 callers", store_64),
+        Inserts(pool, 10_000, behind_of_1000, delivered).way("riftline journal, 1000 callers", store_1000),
+        Inserts(pool, 10_000, behind_many, delivered).way("riftline journal, 1000 a call", store_many),
     ]
 
 

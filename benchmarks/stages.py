@@ -31,7 +31,7 @@ from serve_apps.state import ServingState
 from stores.clock import utc_now
 from stores.errors import RiftlineError
 from stores.features.vector import assemble
-from stores.postgres.prediction_rows import encode
+from stores.postgres.prediction_copy import encode
 from stores.settings import Settings
 
 if TYPE_CHECKING:

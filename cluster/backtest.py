@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 
 from cluster import head
 from cluster.connection import connected
+from cluster.local import simulated_season
 from pipelines.ingest import ingest
 from pipelines.season.export import is_simulated
 from pipelines.sources import discover
 from stores.clock import utc_now
 from stores.errors import InvalidError
+from stores.features.tables import ALL_TABLES
 from stores.lake.catalog import IcebergLake
 from stores.lake.tables import MATCH_ROWS
 from stores.settings import LakeSettings
@@ -55,7 +57,7 @@ def back_test(  # noqa: PLR0913 — where, what, when, beside what, and who is t
     started = head.start(settings)
     try:
         with connected(settings):
-            lake, truth = _from_files(settings, data, steps) if data else _from_lake(settings)
+            lake, truth = _from_files(settings, data, steps) if data else _from_lake(settings, steps)
             steps.begin("back-test")
             rows, _ = read_training_set(lake)
             params, cluster = BoostingParams(), BoostingCluster()
@@ -80,9 +82,15 @@ def _from_files(settings: Settings, data: str, steps: Steps) -> tuple[Lake, Path
     return lake, truth
 
 
-def _from_lake(settings: Settings) -> tuple[Lake, Path | None]:
-    """The cluster's lake, and the truth of the season that `riftline up` wrote if the lake holds nothing else."""
+def _from_lake(settings: Settings, steps: Steps) -> tuple[Lake, Path | None]:
+    """The cluster's lake, and the truth of the season that `riftline up` wrote if the lake holds nothing else.
+
+    Where nothing was ever ingested, a lake of the simulated season.
+    """
     lake = IcebergLake(settings.lake)
+    lake.ensure(ALL_TABLES)
+    if lake.snapshot_id(MATCH_ROWS) is None:
+        return _from_files(settings, str(simulated_season(settings)), steps)
     sources = set(lake.read(MATCH_ROWS, columns=("source",))["source"].to_pylist())
     simulated = bool(sources) and all(is_simulated(source) for source in sources)
     return lake, truth_beside(str(settings.home / "season"))[1] if simulated else None

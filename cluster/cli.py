@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from cluster import environment
 from cluster.exit_codes import IN_PART, NOT_READY, errors_as_exit_codes
+from cluster.keys import app as keys_app
 from cluster.models import app as models_app
 from cluster.operations.commands import app as stores_app
 from cluster.show import NO, ProgressSteps, errors, people, print_json, print_table
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(stores_app, name="stores")
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Data = Annotated[
     str | None,

@@ -38,7 +38,7 @@ def show_scores(title: str, scores: Sequence[Score]) -> None:
     _table(
         "Calibration error of OVER on 7 lines around the own, in points; % inside the interval (mass it holds)",
         scores,
-        ("error", "low", "middle", "high", "50%", "80%"),
+        ("error", "by chance", "low", "middle", "high", "50%", "80%"),
         _calibration,
     )
     _table(
@@ -100,7 +100,7 @@ def _calibration(one: Score) -> tuple[object, ...]:
     found = one.calibration
     regions = (_number(figure.value, 2, 100) for figure in (found.low, found.middle, found.high))
     inside = (f"{100 * c.covered.value:.1f} ({100 * c.held:.1f})" for c in one.coverage)
-    return _range(found.overall, 2, 100), *regions, *inside
+    return _range(found.overall, 2, 100), _number(found.overall.by_chance, 2, 100), *regions, *inside
 
 
 def _selective(one: Score) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,7 +11,9 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from serve_apps.app import APP_NAME, GatewayArgs, build
+from serve_apps.destinations import Destinations
 from stores.errors import TransientError
+from stores.redis_store import embedded as embedded_redis
 
 if TYPE_CHECKING:
     from stores.settings import Settings
@@ -25,11 +28,17 @@ def deploy(settings: Settings, database_url: str) -> None:
     args = GatewayArgs(
         database_url=database_url,
         replica_url=settings.postgres.replica_url,
+        redis_url=settings.redis.url or embedded_redis.start(settings.redis.data_dir),
+        web=settings.web,
+        access=replace(settings.access, token_secrets=""),  # replicas have them from their own environment
         warehouse=settings.lake.warehouse,
         s3=settings.lake.s3,
         pool_size=settings.postgres.pool_size,
         feature_shards=ours.feature_shards,
         replicas=ours.gateway_replicas,
+        destinations=Destinations(
+            settings.home / "journal", settings.clickhouse, settings.kafka, settings.redis, settings.influx
+        ),
     )
     serve.run(build(args), name=APP_NAME, route_prefix="/")
 

@@ -7,16 +7,24 @@ import contextlib
 import logging
 import random
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import JSONResponse
 
-from serve_apps import problems, wire
-from serve_apps.guards import RequestGuard
+from serve_apps import history_routes, inference_routes, problems, token_api, wire
+from serve_apps.admission import TICKET, opened_gate
+from serve_apps.destinations import Destinations
+from serve_apps.fast_path import opened_fast_path
+from serve_apps.openapi_document import operation_id
+from serve_apps.refusals import MEDIA_TYPE
+from serve_apps.request_metrics import RequestMetrics
 from serve_apps.service import Caller, PredictionService
 from serve_apps.state import OK, ServingState, checks
+from serve_apps.usage_log import written_metrics
+from serve_apps.web_layers import add_layers, opened_layers
+from serve_apps.write_behind import opened_write_behind, told
 from stores.clock import utc_now
 from stores.domain.props import MAX_LINE, MapRange, PropRequest, PropType
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
@@ -26,21 +34,20 @@ from stores.maintenance import maintain_database
 from stores.postgres.models import PostgresModelRegistry
 from stores.postgres.predictions import PostgresPredictions
 from stores.postgres.routing import open_database
-from stores.settings import S3Settings
+from stores.settings import AccessSettings, S3Settings, WebSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from serve_apps.state import FeatureFeed
-    from stores.domain.predictions import PredictionRecord
     from stores.postgres.pool import Pool
 
 HOUR_S = 3600.0
 MAX_CURVE_LINES = 401
 MAX_FOUND = 200
 _log = logging.getLogger(__name__)
-_PROBLEM: dict[str, Any] = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-_READ_PROBLEMS = (404, 406, 422, 500, 503)
+_PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+_READ_PROBLEMS = (401, 403, 404, 406, 422, 429, 500, 503)
 _WRITE_PROBLEMS = (*_READ_PROBLEMS, 400, 413, 415)
 _LIVENESS_PROBLEMS = (406, 500)
 _CURVE_FIELDS = {  # the question's fields, as the curve's parameters are called
@@ -56,58 +63,69 @@ _DESCRIPTION = """Calibrated probabilities for player props of professional Leag
 One predictive distribution answers every line, so single, batch and curve always agree. Errors are
 `application/problem+json` with a stable `code`, and name the `field` that is wrong."""
 
+_SHOWN: dict[str, Any] = {
+    "title": "Riftline",
+    "version": "1",
+    "description": _DESCRIPTION,
+    "generate_unique_id_function": operation_id,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What a replica needs to know: where truth is kept."""
+    """What a replica needs to know: where truth is kept, and who may ask."""
 
     database_url: str = field(repr=False)  # holds a password
     pool_size: int
     warehouse: str
     s3: S3Settings = field(default_factory=S3Settings)
     replica_url: str = field(default="", repr=False)
+    redis_url: str = field(default="", repr=False)
+    access: AccessSettings = field(default_factory=lambda: AccessSettings(FilePath("token-secrets")))
+    replicas: int = 1
+    destinations: Destinations = field(default_factory=lambda: Destinations(FilePath("journal")))
+    web: WebSettings = field(default_factory=WebSettings)
+    tells_request_id: bool = True
 
 
-def create_api(settings: ApiSettings, feed: FeatureFeed) -> FastAPI:
-    """The whole API as an ASGI app; it opens its parts at start and closes them at the end."""
+def create_api(
+    settings: ApiSettings, feed: FeatureFeed, report_alone: Callable[[int], None] = lambda _: None
+) -> FastAPI:
+    """The whole API as an ASGI app; it opens its parts at start and closes them at the end.
+
+    ``report_alone`` is told 1 when quotas are counted by this replica alone, and 0 when they are shared again.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         pool = await open_database(settings.database_url, settings.replica_url, settings.pool_size)
         state = ServingState(PostgresModelRegistry(pool), WarehouseArtifacts(settings.warehouse, settings.s3), feed)
-        store = AnswerStore(pool)
-        api.state.service = PredictionService(state, store, utc_now)
-        api.state.store = store
+        api.state.store = PostgresPredictions(pool)
         await state.refresh()
         tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(keep_database(pool))]
         try:
-            yield
+            gate = opened_gate(settings.access, settings.redis_url, pool, settings.replicas, report_alone)
+            behind = opened_write_behind(settings.destinations, pool)
+            written = written_metrics(api.state.metrics, settings.destinations.influx, pool)
+            async with gate as api.state.gate, behind as api.state.write_behind, written:
+                api.state.service = PredictionService(state, api.state.write_behind, utc_now)
+                async with opened_layers(api.state, settings, pool), opened_fast_path(api.state):
+                    yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await store.drain()
             await pool.close()
 
-    api = FastAPI(title="Riftline", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    api = FastAPI(lifespan=lifespan, **_SHOWN)
+    api.state.metrics = RequestMetrics()
     problems.install(api)
     for prefix in ("", "/v1"):
-        for router in (predictions, catalogue, operations):
+        for router in (predictions, catalogue, operations, token_api.router, history_routes.router):
             api.include_router(router, prefix=prefix, include_in_schema=not prefix)
-    api.add_middleware(GZipMiddleware, minimum_size=2_000)
-    api.add_middleware(RequestGuard)
+    api.include_router(inference_routes.router)
+    add_layers(api, settings)
     return api
-
-
-class AnswerStore(PostgresPredictions):
-    """The store of what the API answers. A row that it refuses is our mistake: the question was judged before."""
-
-    async def record(self, record: PredictionRecord) -> None:
-        """As the store does, but raise a bare RiftlineError, a 500, where it raises InvalidError, the client's 422."""
-        try:
-            await super().record(record)
-        except InvalidError as error:
-            raise RiftlineError(f"an answer could not be stored: {error}") from error
 
 
 async def keep_database(pool: Pool) -> None:
@@ -126,9 +144,10 @@ def _service(request: Request) -> PredictionService:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks. No address: Serve's HAProxy sends no X-Forwarded-For, so the connection's is always the proxy's."""
-    agent = request.headers.get("user-agent")
-    return Caller(address=None, user_agent=agent[:500] if agent else None)
+    """Who asks, as the gate found out."""
+    agent, ticket = request.headers.get("user-agent"), request.scope[TICKET]
+    identity = ticket.identity
+    return Caller(ticket.address, agent[:500] if agent else None, identity.user_id, identity.api_key_id)
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -142,7 +161,7 @@ operations = APIRouter(tags=["operations"], responses=_problems(*_LIVENESS_PROBL
 
 @predictions.post("/predict/single", summary="Over or under one line", responses=_problems(*_WRITE_PROBLEMS))
 async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
-    """Answer one question. The answer is stored before it is given."""
+    """Answer one question. The answer is on disk before it is given, and in the database a moment later."""
     return await _service(request).single(body.to_domain(), caller_of(request), explained=body.explain)
 
 
@@ -151,6 +170,8 @@ async def predict_single(body: wire.PredictionRequest, request: Request) -> wire
 )
 async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.BatchResponse:
     """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
+    ticket = request.scope[TICKET]
+    await request.app.state.gate.charge(ticket.identity, ticket.address, len(body.requests) - 1)
     return await _service(request).batch(body.requests, caller_of(request))
 
 
@@ -278,14 +299,26 @@ async def health() -> wire.Health:
     "/ready", summary="The service can answer", response_model=wire.Health, responses={503: {"model": wire.Health}}
 )
 async def ready(request: Request) -> JSONResponse:
-    """Whether model, features and database are there, and what each says if not."""
-    service = _service(request)
-    database: list[tuple[str, str]] = [("database", OK)]
+    """Whether model and features are there and the journal takes answers, and what each says if not.
+
+    Degraded is ready: while the database is away, answers go on as long as the journal has room.
+    """
+    service, behind = _service(request), request.app.state.write_behind.status()
+    database: list[tuple[str, str]] = [("database", OK), ("journal", told(behind))]
     try:
         await request.app.state.store.ping()
     except RiftlineError as error:
-        _log.warning("not ready: %s", problems.loggable(error))
-        database = [("database", "does not answer")]
+        _log.warning("degraded: %s", problems.loggable(error))
+        database[0] = ("database", f"{OK}, but does not answer: what is given waits in the journal")
+    quotas = request.app.state.gate.quotas
+    if quotas is not None:
+        alone = f"{OK}, but counted by this replica alone: Redis does not answer"
+        database.append(("quotas", alone if quotas.alone else OK))
     found = checks(service.state, database)
     good = all(said.startswith(OK) for said in found.values())
-    return JSONResponse({"status": "ready" if good else "not ready", "checks": found}, 200 if good else 503)
+    status = "not ready" if not good else "ready" if _at_best(found) else "degraded"
+    return JSONResponse({"status": status, "checks": found}, 200 if good else 503)
+
+
+def _at_best(found: dict[str, str]) -> bool:
+    return not any(said.startswith(f"{OK}, but") for said in found.values())

@@ -52,6 +52,8 @@ def check_version(accept: str, path: str) -> None:
     versions = [media_type for media_type in accepted if media_type.startswith(_VENDOR)]
     if versions and _SERVED.isdisjoint(accepted):
         raise UnknownVersionError(406, f"Accept: {versions[0][:80]} is not served; ask for {_VENDOR}v{VERSION}+json")
+    if path == "/v2" or path.startswith(("/v2/health/", "/v2/models/")):
+        return  # of the Open Inference Protocol, whose paths begin with its own version
     first = path.split("/")[1] if "/" in path else ""
     if first[:1] == "v" and first[1:].isdigit() and first != f"v{VERSION}":
         raise UnknownVersionError(

@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from serve_apps.refusals import MEDIA_TYPE, TYPE_BASE, RefusedError
+from serve_apps.request_errors import RequestError
 from serve_apps.wire import Problem
 from stores.errors import (
     ConflictError,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI, Request
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 MAX_FIELD, MAX_DETAIL = 200, 1_000  # what a client sent is quoted, but not at any length
 _log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ def problem_of(error: Exception) -> Problem:
     """The problem document of an error; one that nobody foresaw is a 500 without its inner words."""
     if isinstance(error, RequestValidationError | ValidationError):
         return _of_validation(error.errors())
+    if isinstance(error, RefusedError | RequestError):
+        field = getattr(error, "field", "") or None
+        return _problem(error.status, error.code, error.title, str(error), field=field)
     for kind, status, code, title in _OF_ERRORS:
         if isinstance(error, kind):
             return _problem(
@@ -118,7 +122,7 @@ def _problem(  # noqa: PLR0913  # the document's members
     status: int, code: str, title: str, detail: str, *, field: str | None = None, suggestions: list[str] | None = None
 ) -> Problem:
     return Problem(
-        type=f"https://riftline.dev/problems/{code}",
+        type=f"{TYPE_BASE}{code}",
         title=title,
         status=status,
         code=code,
@@ -133,18 +137,21 @@ def _sendable(text: str, limit: int) -> str:
     return text[:limit].encode(errors="replace").decode()
 
 
-def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None, **members: str) -> JSONResponse:
     """The HTTP answer; a 503 says when to come back."""
     retry = {"Retry-After": str(RETRY_AFTER_S)} if problem.status == 503 else {}
-    content = problem.model_dump(exclude_none=True)
+    content = {**problem.model_dump(exclude_none=True), **members}
     return JSONResponse(content, problem.status, media_type=MEDIA_TYPE, headers={**(headers or {}), **retry})
 
 
 def install(api: FastAPI) -> None:
     """Answer every error of the API as a problem document."""
 
-    async def answer(_: Request, error: Exception) -> JSONResponse:
-        return problem_response(problem_of(error), getattr(error, "headers", None))  # a 405 says what is allowed
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        problem = problem_of(error)
+        # the Open Inference Protocol knows the text of an error alone, under this name
+        members = {"error": problem.detail} if request.url.path.startswith("/v2/") else {}
+        return problem_response(problem, getattr(error, "headers", None), **members)  # a 405 says what is allowed
 
     for kind in (RequestValidationError, ValidationError, HTTPException, RiftlineError, Exception):
         api.add_exception_handler(kind, answer)

@@ -1,11 +1,11 @@
-"""Single, batch and curve: ask the pure core, store what was said, then say it."""
+"""Single, batch and curve: ask the pure core, write down what was said, then say it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from actors.answers import curve_lines, look, look_all
 from actors.explanations import explain
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
+    from uuid import UUID
 
     from actors.answers import Answer, Outlook
     from actors.feature_view import FeatureView
     from serve_apps.state import LoadedModel, ServingState
     from stores.domain.props import PropRequest
-    from stores.roles.predictions import Predictions
+    from stores.errors import RiftlineError
 
 API_VERSION = "v1"
 SOURCE = "api"
@@ -33,10 +34,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as far as the connection tells."""
+    """Who asks, as far as the connection and the key tell."""
 
     address: IPv4Address | IPv6Address | None = None
     user_agent: str | None = None
+    user_id: UUID | None = None
+    api_key_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,24 @@ class _Asked(NamedTuple):
     explained: bool
 
 
-class PredictionService:
-    """Guarantee: an answer that a client received is durable in prediction_requests; a refused one stored nothing."""
+class Records(Protocol):
+    """Keeps answers before they are given (`serve_apps.write_behind.WriteBehind`)."""
 
-    def __init__(self, state: ServingState, store: Predictions, now: Callable[[], datetime]) -> None:
+    async def record(self, record: PredictionRecord) -> None:
+        """Keep one; it survives the kill of this process when this returns."""
+        ...
+
+    async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
+        """Keep many, each failing alone: the error of each in order, None where it is kept."""
+        ...
+
+
+class PredictionService:
+    """Guarantee: an answer that a client received is on disk and comes into prediction_requests, whatever is killed or
+    away meanwhile; a refused one recorded nothing.
+    """
+
+    def __init__(self, state: ServingState, store: Records, now: Callable[[], datetime]) -> None:
         self.state = state
         self._store = store
         self._now = now
@@ -72,6 +89,15 @@ class PredictionService:
         record, answer = self._record(request, outlook, occasion)
         await self._store.record(record)
         return _prediction(record, answer, why)
+
+    def prepare(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, dict[str, Any]]:
+        """The record of an answer, and the answer as `wire.Prediction` reads; it is given once the record is kept.
+
+        Raises as `single` does.
+        """
+        occasion = self._occasion(caller)
+        record, answer = self._record(request, look(request, occasion.view, occasion.model.ensemble), occasion)
+        return record, _document(record, answer)
 
     async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
         """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others."""
@@ -158,6 +184,7 @@ class PredictionService:
             lake_snapshot_id=source.lake_snapshot_id,
             processing_time_ms=round((time.perf_counter() - occasion.begun_s) * 1e3, 3),
             warnings=(*answer.warnings, *self.state.warnings()),
+            user_id=occasion.caller.user_id,
             client_ip=occasion.caller.address,
             user_agent=occasion.caller.user_agent,
             api_version=API_VERSION,
@@ -211,25 +238,37 @@ def _explanation(outlook: Outlook, occasion: _Occasion) -> wire.Explanation:
 
 
 def _prediction(record: PredictionRecord, answer: Answer, why: wire.Explanation | None) -> wire.Prediction:
-    return wire.Prediction(
-        prediction_id=record.prediction_id,
-        prediction=record.prediction,
-        confidence=record.confidence,
-        base_model_confidence=record.base_model_confidence,
-        push_probability=record.push_probability,
-        expected_stat=record.expected_stat,
-        confidence_interval=record.confidence_interval,
-        data_tier=record.data_tier,
-        data_tier_meaning=record.data_tier.meaning,
-        inferred=wire.Inferred(**asdict(answer.inferred)),
-        model_version=record.model_version,
-        feature_version=record.feature_version,
-        lake_snapshot_id=str(record.lake_snapshot_id),
-        processing_time_ms=record.processing_time_ms,
-        cache_hit=record.cache_hit,
-        warnings=list(record.warnings),
-        explanation=why,
-    )
+    return wire.Prediction.model_validate({**_document(record, answer), "explanation": why})
+
+
+def _document(record: PredictionRecord, answer: Answer) -> dict[str, Any]:
+    """The answer's fields, in their order."""
+    inferred = answer.inferred
+    return {
+        "prediction_id": record.prediction_id,
+        "prediction": record.prediction,
+        "confidence": record.confidence,
+        "base_model_confidence": record.base_model_confidence,
+        "push_probability": record.push_probability,
+        "expected_stat": record.expected_stat,
+        "confidence_interval": record.confidence_interval,
+        "data_tier": int(record.data_tier),
+        "data_tier_meaning": record.data_tier.meaning,
+        "inferred": {
+            "players": inferred.players,
+            "position_roles": inferred.position_roles,
+            "team": inferred.team,
+            "opponent": inferred.opponent,
+            "tournament": inferred.tournament,
+        },
+        "model_version": record.model_version,
+        "feature_version": record.feature_version,
+        "lake_snapshot_id": str(record.lake_snapshot_id),
+        "processing_time_ms": record.processing_time_ms,
+        "cache_hit": record.cache_hit,
+        "warnings": record.warnings,
+        "explanation": None,
+    }
 
 
 def _stored(index: int, prediction: wire.Prediction, lost: Exception | None) -> wire.BatchItem:

@@ -135,6 +135,7 @@ class ServingState:
         if record is None or (self._model and self._model.record.model_version == record.model_version):
             return
         files = await asyncio.to_thread(self._artifacts.load, record.model_artifact_path, record.checksum)
+        await asyncio.to_thread(PropEnsemble.warm)
         self._model = LoadedModel(record, await asyncio.to_thread(PropEnsemble.from_files, files))
         _log.info("serving model %s", record.model_version)
 

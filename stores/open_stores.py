@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stores.roles.analytics import Analytics
     from stores.roles.event_log import EventLog
     from stores.roles.time_series import TimeSeries
-    from stores.settings import PostgresSettings, RedisSettings, Settings
+    from stores.settings import ClickHouseSettings, KafkaSettings, PostgresSettings, RedisSettings, Settings
 
 
 @asynccontextmanager
@@ -56,10 +56,17 @@ async def opened_redis(settings: RedisSettings) -> AsyncIterator[RedisConnection
 @asynccontextmanager
 async def opened_analytics(settings: Settings) -> AsyncIterator[Analytics]:
     """Recording works while the server is away; the embedded engine belongs to one process."""
-    connection = clickhouse_at(settings.clickhouse)
+    async with analytics_at(settings.clickhouse) as analytics:
+        yield analytics
+
+
+@asynccontextmanager
+async def analytics_at(settings: ClickHouseSettings) -> AsyncIterator[Analytics]:
+    """As `opened_analytics`."""
+    connection = clickhouse_at(settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(connection.close)
-        analytics = await open_analytics(connection, settings.clickhouse.spill_dir)
+        analytics = await open_analytics(connection, settings.spill_dir)
         stack.push_async_callback(analytics.close)
         yield analytics
 
@@ -82,14 +89,21 @@ async def opened_time_series(settings: Settings) -> AsyncIterator[TimeSeries]:
 @asynccontextmanager
 async def opened_event_log(settings: Settings) -> AsyncIterator[EventLog]:
     """Kafka where brokers are named, else Redis Streams: on a cluster with one replica behind each answer."""
+    async with event_log_at(settings.kafka, settings.redis) as log:
+        yield log
+
+
+@asynccontextmanager
+async def event_log_at(kafka: KafkaSettings, redis: RedisSettings) -> AsyncIterator[EventLog]:
+    """As `opened_event_log`."""
     async with AsyncExitStack() as stack:
         log: EventLog
-        if settings.kafka.bootstrap_servers:
-            kafka = await open_kafka(settings.kafka.bootstrap_servers)
-            stack.push_async_callback(kafka.close)
-            log = KafkaEventLog(kafka)
+        if kafka.bootstrap_servers:
+            brokers = await open_kafka(kafka.bootstrap_servers)
+            stack.push_async_callback(brokers.close)
+            log = KafkaEventLog(brokers)
         else:
-            redis = await stack.enter_async_context(opened_redis(settings.redis))
-            log = RedisEventLog(redis, replicas=int(redis.is_cluster))
+            server = await stack.enter_async_context(opened_redis(redis))
+            log = RedisEventLog(server, replicas=int(server.is_cluster))
         stack.push_async_callback(log.close)
         yield log

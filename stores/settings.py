@@ -6,9 +6,11 @@ With no configuration everything lives in `.riftline` under the working director
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stores.domain.quotas import parse_limits
 from stores.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -126,6 +128,30 @@ class MlflowSettings:
     tracking_uri: str = field(default="", repr=False)  # may hold a password
 
 
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may ask and how much. ``rate_limits``: see `stores.domain.quotas.parse_limits`.
+
+    ``token_secrets`` holds the secrets that sign tokens, the current one first, the former ones after commas. Empty:
+    the lines of ``token_secrets_file``, which is made with a random one where there is none.
+    ``trusted_proxies`` are networks whose X-Forwarded-For is believed and who are not counted themselves.
+    """
+
+    token_secrets_file: Path
+    token_secrets: str = field(default="", repr=False)
+    auth_required: bool = False
+    rate_limits: str = ""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # HAProxy runs on the node of its replicas
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What browsers may do, and how long anyone waits. ``cors_origins`` may ask from a page; ``*`` is every origin."""
+
+    cors_origins: tuple[str, ...] = ()
+    request_timeout_s: int = 9  # HAProxy hangs up after 10
+
+
 PORT_VARIABLES = {
     "RIFTLINE_HTTP_PORT": "http_port",
     "RIFTLINE_DASHBOARD_PORT": "dashboard_port",
@@ -149,6 +175,8 @@ class Settings:
     kafka: KafkaSettings
     lake: LakeSettings
     cluster: ClusterSettings
+    access: AccessSettings
+    web: WebSettings
     watch: WatchSettings
     mlflow: MlflowSettings
 
@@ -174,6 +202,8 @@ class Settings:
             kafka=KafkaSettings(bootstrap_servers=env.get("RIFTLINE_KAFKA_SERVERS", "")),
             lake=_lake(env, home),
             cluster=_cluster(env),
+            access=_access(env, home),
+            web=_web(env),
             watch=_watch(env),
             mlflow=MlflowSettings(env.get("MLFLOW_TRACKING_URI", "")),
         )
@@ -208,6 +238,43 @@ def _cluster(env: Mapping[str, str]) -> ClusterSettings:
         feature_shards=_count(env, "RIFTLINE_FEATURE_SHARDS", defaults.feature_shards),
         gateway_replicas=_count(env, "RIFTLINE_GATEWAY_REPLICAS", defaults.gateway_replicas),
     )
+
+
+def _access(env: Mapping[str, str], home: Path) -> AccessSettings:
+    auth = env.get("RIFTLINE_AUTH", "optional")
+    if auth not in {"optional", "required"}:
+        raise InvalidError(f"RIFTLINE_AUTH={auth[:20]!r} is neither optional nor required", "RIFTLINE_AUTH")
+    rate_limits = env.get("RIFTLINE_RATE_LIMITS", "")
+    parse_limits(rate_limits)
+    secrets_file = Path(env.get("RIFTLINE_TOKEN_SECRETS_FILE", home / "token-secrets")).expanduser().absolute()
+    proxies = env.get("RIFTLINE_TRUSTED_PROXIES", "")
+    return AccessSettings(
+        token_secrets_file=secrets_file,
+        token_secrets=env.get("RIFTLINE_TOKEN_SECRETS", ""),
+        auth_required=auth == "required",
+        rate_limits=rate_limits,
+        trusted_proxies=_networks(proxies) if proxies else AccessSettings(secrets_file).trusted_proxies,
+    )
+
+
+def _web(env: Mapping[str, str]) -> WebSettings:
+    name = "RIFTLINE_CORS_ORIGINS"
+    origins = tuple(part.strip().rstrip("/") for part in env.get(name, "").split(",") if part.strip())
+    for origin in origins:
+        scheme, _, host = origin.partition("://")
+        if origin != "*" and (scheme not in {"http", "https"} or not host or "/" in host):
+            raise InvalidError(f"{name} has {origin[:60]!r}, which is no origin; give https://app.example", name)
+    return WebSettings(origins, _count(env, "RIFTLINE_REQUEST_TIMEOUT_S", WebSettings().request_timeout_s))
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(part.strip(), strict=False)) for part in text.split(","))
+    except ValueError:
+        raise InvalidError(
+            f"RIFTLINE_TRUSTED_PROXIES={text[:60]!r} is no list of networks; give 127.0.0.1,10.0.0.0/8",
+            "RIFTLINE_TRUSTED_PROXIES",
+        ) from None
 
 
 def _watch(env: Mapping[str, str]) -> WatchSettings:

@@ -31,9 +31,9 @@ from training.xgboost_ray_actors import kept_actors
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import xgboost as xgb
     from numpy.typing import NDArray
 
+    from actors.compiled_trees import CompiledTrees
     from actors.count_members import Member
     from actors.series_results import SeriesParameters
     from training.boosting import BoostingCluster, BoostingParams
@@ -65,7 +65,7 @@ class _Split:
 @dataclass(frozen=True, slots=True)
 class _FittedProp:
     prop: PropType
-    trees: Mapping[Trees, xgb.Booster]
+    trees: Mapping[Trees, CompiledTrees]
     parameters: PropParameters
     metrics: dict[str, float]
     holdout: dict[str, HoldoutRows]

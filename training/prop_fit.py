@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from actors.count_members import LEAST_MEAN, drafted_means
+from actors.count_members import combined_means, drafted_means
 from actors.count_sums import Correlations
 from actors.ensemble import MapMeans, ModelParameters, PropEnsemble, PropParameters, Spread
 from stores.domain import negative_binomial
@@ -20,9 +20,9 @@ from training.subsets import MAPS_1_2, ONE_MAP, pairs_of_maps
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import xgboost as xgb
     from numpy.typing import NDArray
 
+    from actors.compiled_trees import CompiledTrees
     from actors.count_members import Member
     from actors.series_results import SeriesParameters
     from stores.domain.props import PropType
@@ -41,7 +41,7 @@ def fit_prop(  # noqa: PLR0913 — what happened, what was expected, and of whic
     means: Mapping[Member, NDArray[np.float64]],
     series: SeriesParameters,
     *,
-    draft: xgb.Booster | None = None,
+    draft: CompiledTrees | None = None,
     without: frozenset[Member] = frozenset(),
 ) -> PropParameters:
     """Everything but trees, from out-of-time means of shape [n, 2] per member; those of ``without`` weigh nothing.
@@ -52,7 +52,7 @@ def fit_prop(  # noqa: PLR0913 — what happened, what was expected, and of whic
     kept = np.array([member not in without for member in means])
     weights = np.zeros(len(members))
     weights[kept], sizes = _stacked(rows, prop, members[kept])
-    combined = _combined(weights, members)
+    combined = combined_means(weights, members)
     before = _spread(rows, prop, MapMeans(series.win_probability(rows.features), combined), sizes, series)
     after = before
     known = np.zeros(len(rows), dtype=np.bool_) if draft is None else ~np.isnan(rows.draft[:, 0])
@@ -72,7 +72,7 @@ def question_pmfs(
     ``means`` are those of the members, of shape [n, 2]; the same that `PropEnsemble` says of its own members before the
     draft.
     """
-    stacked = _combined(np.array(parameters.props[prop].weights), np.stack(list(means.values())))
+    stacked = combined_means(np.array(parameters.props[prop].weights), np.stack(list(means.values())))
     return pmfs_of(rows, prop, MapMeans(parameters.series.win_probability(rows.features), stacked), parameters)
 
 
@@ -100,11 +100,6 @@ def actual_counts(rows: TrainingSet, prop: PropType, maps: str) -> NDArray[np.in
     return np.asarray(rows.counts[prop][first] + rows.counts[prop][second])
 
 
-def _combined(weights: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As `CountMembers.means` combines them; ``members`` has the shape [members, ...]."""
-    return np.maximum(np.tensordot(weights, members, axes=1), LEAST_MEAN)
-
-
 def _stacked(
     rows: TrainingSet, prop: PropType, members: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -118,7 +113,7 @@ def _stacked(
     weights = np.full(len(members), 1.0 / len(members))
     sizes = np.ones((len(RESULTS), len(POSITIONS)))
     for _ in range(STACKING_ROUNDS):
-        sizes = _sizes(rows, prop, _combined(weights, members))
+        sizes = _sizes(rows, prop, combined_means(weights, members))
         weights = _weights(y, given, sizes[result, rows.position], weights)
     return weights, sizes
 
@@ -150,7 +145,7 @@ def _weights(
     y: NDArray[np.int64], given: NDArray[np.float64], sizes: NDArray[np.float64], start: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        mean = _combined(weights, given)
+        mean = combined_means(weights, given)
         slope = (mean - y) / mean * sizes / (sizes + mean)
         value = -negative_binomial.log_pmf(y, mean, sizes).mean()
         return float(value), given @ slope / len(y)

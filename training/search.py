@@ -155,6 +155,7 @@ def _tuner(plan: SearchPlan, folder: Path, trainable: Any) -> tune.Tuner:
             num_samples=plan.trials,
             search_alg=BasicVariantGenerator([default], max_concurrent=plan.at_once, random_state=plan.seed),
             scheduler=OrderedHalving(),  # type: ignore[no-untyped-call]
+            reuse_actors=True,  # a process imports for as long as a short trial trains
         ),
         run_config=tune.RunConfig(
             name=folder.name,

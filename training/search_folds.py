@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xgboost as xgb
 
+from actors.compiled_trees import CompiledTrees
 from actors.count_members import Trees, member_means
 from actors.ensemble import COUNTS_PER_MAP, ModelParameters
 from stores.domain import negative_binomial
@@ -103,10 +104,10 @@ def losses_on_fold(rows: TrainingSet, fold: Fold, params: BoostingParams) -> NDA
     fit, choose, score = (rows.where(mask) for mask in (fold.fit, fold.choose, fold.score))
     losses = []
     for prop in PropType:
-        trees: dict[Trees, xgb.Booster] = {}
+        trees: dict[Trees, CompiledTrees] = {}
         for kind in _SEARCHED:
             older, newer = (labelled(part, prop, kind, trees) for part in (fit, choose))
-            trees[kind] = _train_until_best(older, newer, params_of(kind, params))
+            trees[kind] = CompiledTrees.of(_train_until_best(older, newer, params_of(kind, params)))
         parameters = fit_prop(choose, prop, member_means(prop, trees, choose.features), fold.series)
         means = member_means(prop, trees, score.features)
         pmfs = question_pmfs(score, prop, means, ModelParameters({prop: parameters}, fold.series))

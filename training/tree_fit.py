@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actors.compiled_trees import CompiledTrees
 from actors.count_members import CountMembers, Member, Trees, draft_rows, offsets, result_rows
 from training.boosting import TWEEDIE, Labelled, train_rounds, train_until_best
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import xgboost as xgb
 
     from stores.domain.props import PropType
     from training.boosting import BoostingCluster, BoostingParams
@@ -28,7 +27,7 @@ _DRAFT_DEPTH = 2  # a champion matters by itself or with one other thing
 class ChosenTrees:
     """Trees of one prop that saw the older games only, and the rounds that were best on the newer ones."""
 
-    trees: Mapping[Trees, xgb.Booster]
+    trees: Mapping[Trees, CompiledTrees]
     rounds: Mapping[Trees, int]
 
 
@@ -42,7 +41,7 @@ class TreeTrainer:
 
     def choose(self, prop: PropType, fit: TrainingSet, validation: TrainingSet) -> ChosenTrees:
         """Train on ``fit`` until the loss on ``validation`` stops falling."""
-        trees: dict[Trees, xgb.Booster] = {}
+        trees: dict[Trees, CompiledTrees] = {}
         rounds: dict[Trees, int] = {}
         for kind in Trees:  # the draft's trees come last: they correct the others
             older, newer = (labelled(rows, prop, kind, trees) for rows in (fit, validation))
@@ -50,16 +49,16 @@ class TreeTrainer:
                 continue
             self.progress(f"{prop}: choosing the number of {kind} trees")
             chosen = train_until_best(older, newer, params_of(kind, self.params), self.on)
-            trees[kind], rounds[kind] = chosen.trees, chosen.rounds
+            trees[kind], rounds[kind] = CompiledTrees.of(chosen.trees), chosen.rounds
         return ChosenTrees(trees, rounds)
 
-    def train(self, prop: PropType, rows: TrainingSet, rounds: Mapping[Trees, int]) -> dict[Trees, xgb.Booster]:
+    def train(self, prop: PropType, rows: TrainingSet, rounds: Mapping[Trees, int]) -> dict[Trees, CompiledTrees]:
         """Train every kind on all rows for its number of rounds."""
-        trees: dict[Trees, xgb.Booster] = {}
+        trees: dict[Trees, CompiledTrees] = {}
         for kind, count in rounds.items():
             self.progress(f"{prop}: training {count} {kind} trees on all games")
             data = labelled(rows, prop, kind, trees)
-            trees[kind] = train_rounds(data, count, params_of(kind, self.params), self.on).trees
+            trees[kind] = CompiledTrees.of(train_rounds(data, count, params_of(kind, self.params), self.on).trees)
         return trees
 
 
@@ -72,7 +71,7 @@ def params_of(kind: Trees, params: BoostingParams) -> BoostingParams:
     return params
 
 
-def labelled(rows: TrainingSet, prop: PropType, kind: Trees, before: Mapping[Trees, xgb.Booster]) -> Labelled:
+def labelled(rows: TrainingSet, prop: PropType, kind: Trees, before: Mapping[Trees, CompiledTrees]) -> Labelled:
     """What trees of a kind learn from: every game with the result that it had."""
     if kind is Trees.DRAFT:
         return _drafted(rows, prop, before)
@@ -82,7 +81,7 @@ def labelled(rows: TrainingSet, prop: PropType, kind: Trees, before: Mapping[Tre
     return Labelled(result_rows(rows.features, rows.won), rows.counts[prop], offset)
 
 
-def _drafted(rows: TrainingSet, prop: PropType, trees: Mapping[Trees, xgb.Booster]) -> Labelled:
+def _drafted(rows: TrainingSet, prop: PropType, trees: Mapping[Trees, CompiledTrees]) -> Labelled:
     """The games whose champions are known; the combination of the other members is the offset."""
     known = ~np.isnan(rows.draft[:, 0])
     features, draft, won = rows.features[known], rows.draft[known], rows.won[known]

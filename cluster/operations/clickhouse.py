@@ -11,9 +11,9 @@ from cluster.operations.operated import Problem, StoreStatus, ask, no_detail
 from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import address_of, open_clickhouse
 from stores.clickhouse.migrate import migrate
-from stores.clickhouse.spill import holds_segments
 from stores.errors import ConflictError
 from stores.folder_lock import FolderLock
+from stores.journal.segment_files import holds_segments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

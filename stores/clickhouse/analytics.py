@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stores.clickhouse.delivery import SLOTS, Delivery
+from stores.clickhouse.delivery import Delivery
 from stores.clickhouse.rows import (
     DAILY_READ,
     NOBODY,
@@ -19,11 +20,12 @@ from stores.clickhouse.rows import (
     prediction_line,
     seconds_of,
 )
-from stores.clickhouse.spill import MAX_BYTES, SEGMENT_AGE_S, Spill
 from stores.clock import utc_now
 from stores.domain.analytics import ActivityHour, Ranked, check_moment
 from stores.domain.checks import check_number, check_text
-from stores.errors import ConflictError, InvalidError
+from stores.errors import InvalidError
+from stores.journal.adoption import open_slot
+from stores.journal.journal import DEFAULT_BOUNDS, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from stores.clickhouse.connection import ClickHouseConnection
     from stores.domain.analytics import DailyMetrics, ModelHour, PredictionEvent, PredictionOutcome, UserEvent
+    from stores.journal.journal import Bounds
 
 MAX_RANKED = 1000
 
@@ -71,17 +74,19 @@ _TOP_TOURNAMENTS = _TOP.format(what="tournament")
 class ClickHouseAnalytics:
     """See `stores.roles.analytics`. A delivery is known by its token among the last 100,000 inserts of each table."""
 
-    def __init__(self, connection: ClickHouseConnection, spill: Spill, now: Callable[[], datetime] = utc_now) -> None:
-        """Takes over ``spill`` and begins to deliver; the connection stays its opener's."""
+    def __init__(
+        self, connection: ClickHouseConnection, journal: Journal, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        """Takes over ``journal`` and begins to deliver; the connection stays its opener's."""
         self._connection = connection
-        self._spill = spill
+        self._journal = journal
         self._now = now
-        self._delivery = Delivery(connection, spill)
+        self._delivery = Delivery(connection, journal)
 
     @property
     def bytes_waiting(self) -> int:
         """What is on disk and not in the server."""
-        return self._spill.bytes_held
+        return self._journal.bytes_held
 
     async def record_events(self, events: Sequence[UserEvent]) -> None:
         """As the role says."""
@@ -130,7 +135,7 @@ class ClickHouseAnalytics:
 
     async def flush(self, timeout_s: float) -> None:
         """As the role says."""
-        await self._spill.flush(timeout_s)
+        await self._journal.cursor().flush(timeout_s)
 
     async def redeliver(self) -> int:
         """Deliver again what the server refused, once its cause is gone, and return how many rows it still refuses.
@@ -142,12 +147,12 @@ class ClickHouseAnalytics:
     async def close(self) -> None:
         """As the role says."""
         await self._delivery.close()
-        await self._spill.close()
+        await self._journal.close()
 
     async def _record(self, table: str, lines: Iterable[bytes]) -> None:
         rows = joined(lines)
         if rows:
-            await self._spill.append(table.encode() + b"\n" + rows)
+            await self._journal.append(table.encode() + b"\n" + rows)
 
     async def _top(self, sql: str, since: datetime, until: datetime, limit: int) -> tuple[Ranked, ...]:
         check_number(limit, "limit", 1, MAX_RANKED)
@@ -156,20 +161,10 @@ class ClickHouseAnalytics:
 
 
 async def open_analytics(
-    connection: ClickHouseConnection,
-    spill_dir: Path,
-    *,
-    max_bytes: int = MAX_BYTES,
-    segment_age_s: float = SEGMENT_AGE_S,
+    connection: ClickHouseConnection, spill_dir: Path, bounds: Bounds = DEFAULT_BOUNDS
 ) -> ClickHouseAnalytics:
     """Own the first journal under ``spill_dir`` that no living process owns, and deliver what is in it."""
-    for slot in range(SLOTS):
-        try:
-            spill = await Spill.open(spill_dir / f"{slot:02d}", max_bytes=max_bytes, segment_age_s=segment_age_s)
-        except ConflictError:
-            continue
-        return ClickHouseAnalytics(connection, spill)
-    raise ConflictError(f"{SLOTS} processes own the journals in {spill_dir}; give another folder")
+    return ClickHouseAnalytics(connection, await open_slot(spill_dir, partial(Journal.open, bounds=bounds)))
 
 
 def _range(since: datetime, until: datetime) -> dict[str, object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,25 +25,31 @@ class LineAnswer:
     push: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class CountDistribution:
     """A distribution over the counts from 0 on.
 
-    ``pmf`` is float64 of shape [n]; it is not negative and sums to 1 (the last entry holds the tail).
+    ``pmf`` is float64 of shape [n]; it is not negative and sums to 1 (the last entry holds the tail). Its sums are
+    worked out once, where they are first asked for.
     """
 
     pmf: NDArray[np.float64]
 
+    @cached_property
+    def _sums(self) -> tuple[list[float], list[float]]:
+        """The probability of each count or less, and that of the last k + 1 counts."""
+        return self.pmf.cumsum().tolist(), self.pmf[::-1].cumsum().tolist()
+
     @property
     def mean(self) -> float:
         """The expected count."""
-        return float(self.pmf @ np.arange(len(self.pmf)))
+        return float(self.pmf.dot(np.arange(len(self.pmf), dtype=np.float64)))
 
     def at_line(self, line: float) -> LineAnswer:
         """The likelier side of a line. A whole line can push; the push is taken out of both sides."""
         over = self.over_probability(line)
         first, beyond = self._pushed(line)
-        push = float(self.pmf[first:beyond].sum())
+        push = float(self.pmf[first]) if first < beyond else 0.0
         return LineAnswer(Side.OVER, over, push) if over >= 0.5 else LineAnswer(Side.UNDER, 1.0 - over, push)
 
     def over_probability(self, line: float) -> float:
@@ -50,21 +58,21 @@ class CountDistribution:
         Sums in one fixed order and the form 1 / (1 + under / over) never rise even by a rounding.
         """
         first, beyond = self._pushed(line)
-        over = float(np.cumsum(self.pmf[: beyond - 1 if beyond else None : -1])[-1]) if beyond < len(self.pmf) else 0.0
-        under = float(np.cumsum(self.pmf[:first])[-1]) if first else 0.0
+        up_to, from_top = self._sums
+        over = from_top[-1 - beyond] if beyond < len(from_top) else 0.0
+        under = up_to[first - 1] if first else 0.0
         if over == 0.0:
             return 0.0 if under > 0.0 else 0.5
         return 1.0 / (1.0 + under / over)
 
     def _pushed(self, line: float) -> tuple[int, int]:
         """The counts that equal the line, as the bounds of a slice; what lies before is under, what is left is over."""
-        bounds = math.ceil(line), math.floor(line) + 1
-        first, beyond = (min(max(bound, 0), len(self.pmf)) for bound in bounds)
-        return first, beyond
+        end = len(self.pmf)
+        return min(max(math.ceil(line), 0), end), min(max(math.floor(line) + 1, 0), end)
 
     def quantile(self, probability: float) -> int:
         """The smallest count whose cdf reaches the probability."""
-        reached = int(np.searchsorted(np.cumsum(self.pmf), probability - 1e-12))
+        reached = bisect_left(self._sums[0], probability - 1e-12)
         return min(reached, len(self.pmf) - 1)  # the probabilities may sum to a little less than 1
 
     def interval(self, coverage: float = 0.8) -> tuple[int, int]:

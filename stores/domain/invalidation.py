@@ -21,6 +21,7 @@ class Changed(StrEnum):
     MODEL = "model"
     CONFIGURATION = "configuration"
     SESSION = "session"
+    API_KEY = "api_key"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ MEASUREMENTS = (
         (Tag("endpoint"), Tag("method"), Tag("status_code"), Tag("service")),
         (
             Field("response_time", "ms"),
+            *(Field(f"response_time_p{percent}", "ms") for percent in (50, 95, 99)),  # of our own
             Field("request_size", "bytes", whole=True),
             Field("response_size", "bytes", whole=True),
             Field("throughput", "requests/s"),

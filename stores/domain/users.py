@@ -192,6 +192,7 @@ class UserDeletion:
     user_profiles: int
     user_auth_methods: int
     user_sessions: int
+    api_keys: int
 
 
 def check_credentials(user: User, method: AuthMethod) -> None:

@@ -9,10 +9,11 @@ from stores.domain.feedback import ActualResult, Feedback, FeedbackSource
 from stores.domain.prediction_id import created_at
 from stores.domain.time_ids import moment_of
 from stores.errors import InvalidError, NotFoundError
+from stores.postgres.fresh_ids import found_when_delivered
 from stores.postgres.prediction_rows import COLUMNS, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -97,12 +98,20 @@ class PostgresFeedback:
             return []
         # One statement must not write a row twice: of what a source says at once of one prediction the latest counts.
         latest = {(it.prediction_id, it.source): it for it in sorted(feedback, key=lambda it: it.given_at)}
-        columns = zip(*(_row(it) for it in latest.values()), strict=True)
-        times = sorted(it.predicted_at for it in latest.values())
+
+        async def write(prediction_ids: Collection[UUID]) -> dict[UUID, None]:
+            return await self._write([it for it in latest.values() if it.prediction_id in prediction_ids])
+
+        known = await found_when_delivered(write, {it.prediction_id for it in feedback})
+        return [None if it.prediction_id in known else _unknown(it.prediction_id) for it in feedback]
+
+    async def _write(self, feedback: Sequence[Feedback]) -> dict[UUID, None]:
+        """Write what is said of predictions that are there, and return their ids."""
+        columns = zip(*(_row(it) for it in feedback), strict=True)
+        times = sorted(it.predicted_at for it in feedback)
         async with self._pool.transaction() as connection:
             rows = await connection.fetch(_RECORD, *(list(column) for column in columns), times[0], times[-1])
-        known = {row["prediction_id"] for row in rows}
-        return [None if it.prediction_id in known else _unknown(it.prediction_id) for it in feedback]
+        return dict.fromkeys(row["prediction_id"] for row in rows)
 
     async def get(self, prediction_id: UUID) -> tuple[Feedback, ...]:
         async with self._pool.transaction(readonly=True) as connection:

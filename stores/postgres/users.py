@@ -123,6 +123,7 @@ class PostgresUsers:
             return UserDeletion(
                 user_id=user_id,
                 user_sessions=await _deleted(connection, "user_sessions", user_id),
+                api_keys=await _deleted(connection, "api_keys", user_id),
                 user_auth_methods=await _deleted(connection, "user_auth_methods", user_id),
                 user_profiles=await _deleted(connection, "user_profiles", user_id),
                 users=await _deleted(connection, "users", user_id),

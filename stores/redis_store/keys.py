@@ -59,6 +59,7 @@ FAMILIES = (
     KeyFamily(
         "address_rate", "global_rate_limit:{ip}:{window}", "hash", None, "an address's bucket; of IPv6 its network /64"
     ),
+    KeyFamily("idempotency", "idempotency:{key}", "hash", DAY_S, "the answer to a request that may be sent again"),
     KeyFamily("invalidation", "invalidation", "channel", None, "names of cached things that changed"),
 )
 
@@ -125,6 +126,11 @@ def address_rate(address: IPv4Address | IPv6Address, window: str) -> str:
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or ip_network((int(address), 64), strict=False).network_address
     return f"global_rate_limit:{{{escaped(str(address), 'address')}}}:{window}"
+
+
+def idempotency(key: str) -> str:
+    """The key of a request that may be sent again. Caller and key may be secrets: give their hash."""
+    return f"idempotency:{{{escaped(key, 'key')}}}"
 
 
 def digest(secret: str, field: str) -> str:

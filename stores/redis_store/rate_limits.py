@@ -82,10 +82,17 @@ class RedisRateLimits:
 
     async def lease(self, demand: Demand, most: int) -> Verdict:
         """See the role."""
-        if most < 1:
-            raise InvalidError(f"a lease of {most} tokens is none; give 1 or more", "most")
-        call = _call(demand, 1, most)
-        return _verdict(demand, await self._connection.run(lambda redis: BUCKETS.call(redis, *call)))
+        (verdict,) = await self.lease_many([(demand, most)])
+        return verdict
+
+    async def lease_many(self, asked: Sequence[tuple[Demand, int]]) -> list[Verdict]:
+        """See the role."""
+        for _, most in asked:
+            if most < 1:
+                raise InvalidError(f"a lease of {most} tokens is none; give 1 or more", "most")
+        calls = [_call(demand, 1, most) for demand, most in asked]
+        replies = await self._connection.run(lambda redis: BUCKETS.call_many(redis, calls)) if calls else []
+        return [_verdict(demand, reply) for (demand, _), reply in zip(asked, replies, strict=True)]
 
     async def give_back(self, demand: Demand, tokens: int) -> None:
         """See the role."""

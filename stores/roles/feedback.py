@@ -20,7 +20,10 @@ class Feedback(Protocol):
     """
 
     async def record(self, feedback: Outcome) -> None:
-        """Keep this outcome unless the source said a later one. Raises NotFoundError for an unknown prediction."""
+        """Keep this outcome unless the source said a later one. Raises NotFoundError for an unknown prediction.
+
+        A prediction of a moment ago may still be on its way from a gateway, and is waited for.
+        """
         ...
 
     async def record_many(self, feedback: Sequence[Outcome]) -> list[NotFoundError | None]:

@@ -1,4 +1,4 @@
-"""The predictions given: recorded before they are answered, read back by id, by user and by player."""
+"""The predictions given: read back by id, by user and by player; recorded by gateways through their journals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class Predictions(Protocol):
         ...
 
     async def get(self, prediction_id: UUID) -> PredictionRecord:
-        """One prediction, whenever it was recorded. Raises NotFoundError, InvalidError for an id of another kind."""
+        """One prediction, whenever it was recorded; one that may still be on its way from a gateway is waited for.
+
+        Raises NotFoundError, after some seconds for the id of a moment ago, and InvalidError for an id of another kind.
+        """
         ...
 
     async def history(

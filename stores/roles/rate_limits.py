@@ -33,6 +33,10 @@ class RateLimits(Protocol):
         """Take up to ``most`` tokens at once, to be spent without asking: as many as all buckets have, or none."""
         ...
 
+    async def lease_many(self, asked: Sequence[tuple[Demand, int]]) -> list[Verdict]:
+        """`lease` for each subject by itself, in one round trip for each node that holds some of them."""
+        ...
+
     async def give_back(self, demand: Demand, tokens: int) -> None:
         """Return what was leased and not spent; a bucket never holds more than its limit.
 

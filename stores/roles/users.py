@@ -76,7 +76,7 @@ class Users(Protocol):
         ...
 
     async def delete(self, user_id: UUID) -> UserDeletion:
-        """Delete the user with profile, ways to log in and sessions, and prove it by the rows that went.
+        """Delete the user with profile, ways to log in, sessions and API keys, and prove it by the rows that went.
 
         Predictions, usage and audit keep the bare id, which then leads nowhere. Repeat at will: then all zero, which is
         also what an unknown user gives.

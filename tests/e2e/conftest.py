@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import pytest
+import ray
 
 from cluster import head
 from pipelines.season import write_season
@@ -164,6 +165,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def riftline(home: Path) -> Iterator[Riftline]:
     """A running Riftline with a small simulated season; afterwards none of its processes is left."""
+    ray.shutdown()  # a cluster that other tests shared
     ports = {name: str(port) for name, port in zip(PORT_VARIABLES, free_ports(len(PORT_VARIABLES)), strict=True)}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RIFTLINE_", "RAY_"))}
     env = {**inherited, **ports, "RIFTLINE_HOME": str(home / "h")}

@@ -12,6 +12,7 @@ from stores.clickhouse.connection import ClickHouseConnection, clickhouse_at
 from stores.clickhouse.migrate import migrate
 from stores.domain.analytics import UserEvent
 from stores.domain.time_ids import moment_of
+from stores.journal.journal import Bounds
 from stores.settings import ClickHouseSettings
 from tests.servers.clickhouse import ClickHouse
 
@@ -96,7 +97,7 @@ class ClickHouseTarget:
 async def _opened(options: dict[str, str]) -> tuple[ClickHouseAnalytics, ClickHouseConnection]:
     settings = _settings(options)
     connection = clickhouse_at(settings)
-    return await open_analytics(connection, settings.spill_dir, segment_age_s=SEGMENT_AGE_S), connection
+    return await open_analytics(connection, settings.spill_dir, Bounds(segment_age_s=SEGMENT_AGE_S)), connection
 
 
 async def _migrate(options: dict[str, str]) -> None:

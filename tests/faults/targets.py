@@ -8,11 +8,19 @@ from tests.faults.analytics_target import ClickHouseTarget
 from tests.faults.event_log_target import KafkaTarget, RedisStreamsTarget
 from tests.faults.lake_target import LakeTarget
 from tests.faults.postgres_target import PostgresTarget
+from tests.faults.write_behind_target import WriteBehindTarget
 
 if TYPE_CHECKING:
     from tests.faults.target import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (PostgresTarget(), KafkaTarget(), RedisStreamsTarget(), ClickHouseTarget(), LakeTarget())
+    for target in (
+        PostgresTarget(),
+        WriteBehindTarget(),
+        KafkaTarget(),
+        RedisStreamsTarget(),
+        ClickHouseTarget(),
+        LakeTarget(),
+    )
 }

@@ -5,35 +5,27 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import pytest
-import ray
 import xgboost as xgb
 import xgboost_ray.main
 
 from training.boosting import BoostingCluster, BoostingParams, Labelled, train_rounds, train_until_best
+from training.xgboost_ray_actors import kept_actors
 from training.xgboost_ray_tracker import modern_tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 ROUNDS = 30
 PARAMS = BoostingParams(max_depth=3, eta=0.1, min_child_weight=1.0, subsample=1.0, colsample_bytree=1.0)
 DEADLINE_S = 240.0  # actors start within seconds; on a machine at work within a minute
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cluster() -> Iterator[None]:
-    """A Ray of our own, whatever else runs on this machine."""
-    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=200_000_000)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 def counts_of(features: NDArray[np.float32], rng: np.random.Generator) -> Labelled:
@@ -98,17 +90,52 @@ def test_the_context_gives_the_original_functions_back() -> None:
     assert not set(inside) & set(before)
 
 
-def training_processes() -> list[psutil.Process]:
-    """The processes of this driver's Ray that are inside a training call."""
+def actor_processes(method: str = "") -> list[psutil.Process]:
+    """The processes of this driver's Ray that are training actors, or only those inside a call of this method."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
             title = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        if "RayXGBoostActor" in title and ".train" in title:
+        if "RayXGBoostActor" in title and method in title:
             found.append(process)
     return found
+
+
+def test_kept_actors_train_the_same_trees_and_then_end(rows: Labelled) -> None:
+    """Trainings of several threads and shapes take turns with the same processes, and none is left afterwards."""
+    jobs = [(replace(PARAMS, seed=seed, subsample=0.5), actors) for seed in (1, 2, 3) for actors in (1, 2)]
+    seen: set[psutil.Process] = set()
+
+    def train(job: tuple[BoostingParams, int]) -> bytes:
+        trees = train_rounds(rows, ROUNDS, job[0], BoostingCluster(actors=job[1])).trees
+        seen.update(actor_processes())
+        return bytes(trees.save_raw())
+
+    alone = train_rounds(rows, ROUNDS, jobs[-2][0], BoostingCluster()).trees.save_raw()
+    psutil.wait_procs(actor_processes(), timeout=DEADLINE_S)
+    with kept_actors(), ThreadPoolExecutor(2) as at_once:
+        trained = list(at_once.map(train, jobs))
+    assert trained[-2] == alone
+    assert len(set(trained)) == len(jobs)
+    assert 3 <= len(seen) <= 6  # two threads, one or two actors each: fresh ones would be nine
+    _, left = psutil.wait_procs(seen, timeout=DEADLINE_S)
+    assert not left
+
+
+def test_an_actor_that_dies_between_two_trainings_is_replaced(rows: Labelled) -> None:
+    """The next training starts another one and is whole, and so is the one after."""
+    on = BoostingCluster()
+    with kept_actors():
+        before = train_rounds(rows, ROUNDS, PARAMS, on).trees.save_raw()
+        (idle,) = actor_processes()
+        idle.kill()
+        idle.wait(DEADLINE_S)
+        after = [train_rounds(rows, ROUNDS, PARAMS, on).trees.save_raw() for _ in range(2)]
+        (other,) = actor_processes()
+    assert other.pid != idle.pid
+    assert after == [before, before]
 
 
 class Killer(threading.Thread):
@@ -124,7 +151,7 @@ class Killer(threading.Thread):
         began: dict[int, float] = {}
         deadline = time.monotonic() + DEADLINE_S
         while self.killed is None and time.monotonic() < deadline:
-            for process in training_processes():
+            for process in actor_processes(".train"):
                 used = process.cpu_times().user
                 if used - began.setdefault(process.pid, used) >= self._after_cpu_s:
                     process.kill()
@@ -142,7 +169,8 @@ def test_the_death_of_a_training_actor_costs_no_round() -> None:
     long = replace(PARAMS, eta=0.01, max_depth=6, max_rounds=200, early_stopping_rounds=200)
     killer = Killer(after_cpu_s=0.5)
     killer.start()
-    trained = train_until_best(large, validation, long, BoostingCluster(actors=2, cpus_per_actor=1))
+    with kept_actors():
+        trained = train_until_best(large, validation, long, BoostingCluster(actors=2, cpus_per_actor=1))
     killer.join()
     assert killer.killed is not None
     assert not psutil.pid_exists(killer.killed)

@@ -9,7 +9,6 @@ import numpy as np
 import orjson
 import polars as pl
 import pytest
-import ray
 
 from cluster.evaluation_tables import show_scores
 from pipelines.candidates import CANDIDATE_SCHEMA
@@ -59,13 +58,9 @@ def rows(real_data_dir: Path) -> TrainingSet:
 
 
 @pytest.fixture(scope="module")
-def report(rows: TrainingSet) -> Evaluation:
-    """The back-test, run once on a Ray of our own; its table is printed (pytest -s)."""
-    ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=400_000_000)
-    try:
-        made = evaluate(rows, SINCE, UNTIL, BoostingParams(), BoostingCluster())
-    finally:
-        ray.shutdown()
+def report(rows: TrainingSet, ray_cluster: None) -> Evaluation:  # noqa: ARG001 — the training's
+    """The back-test, run once; its table is printed (pytest -s)."""
+    made = evaluate(rows, SINCE, UNTIL, BoostingParams(), BoostingCluster())
     show_scores(f"{SINCE} to {UNTIL}", made.scores)
     print(made.fitted.metrics)  # noqa: T201 — the report is the point
     return made

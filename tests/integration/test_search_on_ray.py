@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 import pytest
 import ray
 
@@ -85,19 +88,32 @@ def test_the_same_seed_gives_the_same_search(
     assert sorted(told(lines)) == list(range(PLAN.trials))
 
 
+def saved_after(moment: float, storage: Path) -> bool:
+    """Whether a state that was written after this moment is there, and whole."""
+    states = [state for state in storage.glob("*/experiment_state-*.json") if state.stat().st_mtime > moment]
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return any(orjson.loads(state.read_bytes()) for state in states)
+    return False
+
+
 @pytest.fixture
 def killed(tmp_path: Path) -> list[int]:
-    """The trials that a driver finished before it was killed in the middle of its search."""
+    """The trials that a driver finished before it was killed in the middle of its search, the first of them saved."""
     address = ray.get_runtime_context().gcs_address
     command = [sys.executable, "-c", DRIVER, address, str(tmp_path), str(SERIES)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout
-        lines = []
+        lines, told_at = [], 0.0
         for line in driver.stdout:
             lines.append(line)
+            told_at = told_at or (time.time() if told(lines) else 0.0)
             if len(told(lines)) == 3:
                 break
+        while not saved_after(told_at, tmp_path):
+            assert driver.poll() is None
+            time.sleep(0.01)
         driver.kill()
+        lines += driver.stdout
     assert driver.returncode == -9
     return told(lines)
 

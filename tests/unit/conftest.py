@@ -10,6 +10,7 @@ import pytest
 import xgboost as xgb
 from hypothesis import settings
 
+from actors.compiled_trees import CompiledTrees
 from actors.count_members import CountMembers, Trees, draft_rows, offsets, result_rows
 from actors.count_sums import Correlations
 from actors.ensemble import ModelParameters, PropEnsemble, PropParameters, Spread
@@ -59,7 +60,7 @@ def _some_trees(
     won: NDArray[np.bool_],
     counts: NDArray[np.int64],
     rng: np.random.Generator,
-) -> dict[Trees, xgb.Booster]:
+) -> dict[Trees, CompiledTrees]:
     """Every kind of trees, on the rows that serving shows them."""
     at, result = np.arange(len(features)), won.astype(np.int64)
     seen = result_rows(features, won)
@@ -76,9 +77,9 @@ def _some_trees(
 
 def _trained(
     objective: str, rows: NDArray[np.float32], counts: NDArray[np.int64], means: NDArray[np.float64]
-) -> xgb.Booster:
+) -> CompiledTrees:
     params = {"objective": objective, "max_depth": 3, "nthread": 1, "seed": 1, "base_score": 1.0}
-    return xgb.train(params, xgb.DMatrix(rows, counts, base_margin=np.log(means)), num_boost_round=20)
+    return CompiledTrees.of(xgb.train(params, xgb.DMatrix(rows, counts, base_margin=np.log(means)), num_boost_round=20))
 
 
 @pytest.fixture(scope="session")

@@ -312,8 +312,8 @@ def test_how_often_the_last_map_is_played_is_told(
     map_range = MapRange(*maps)
     rows = evidence(view, FAKER, map_range)
     win = small_model.map_means(PropType.KILLS, rows).win[None, :]
-    chances = small_model.parameters.series.result_chances(win, map_range, best_of)
-    reached = sum(chance[0] for course, chance in chances.items() if len(course) == len(map_range.maps))
+    courses, chances = small_model.parameters.series.result_chances(win, map_range, best_of)
+    reached = chances[0, courses.played == len(map_range.maps)].sum()
     notes = look(ask(opponent="Gen.G", maps=maps, best_of=best_of), view, small_model).warnings
     told = f"map {maps[1]} is played with probability {reached:.2f}"
     assert any(told in note and ("once map 3 is played" in note) == (maps[0] == 3) for note in notes)
@@ -369,10 +369,10 @@ def test_nothing_asked_is_nothing_answered(view: FeatureView, small_model: PropE
     assert [type(one) for one in look_all([ask("nobody")], view, small_model)] == [UnknownNameError]
 
 
-def test_the_trees_are_asked_once_per_prop(
+def test_what_is_alike_is_computed_together(
     view: FeatureView, small_model: PropEnsemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many questions there are, each prop's trees see all rows in one call."""
+    """However many questions there are, the trees see all rows of the same prop and maps in one call."""
     seen: list[tuple[PropType, int]] = []
     means = small_model.map_means
 
@@ -381,9 +381,9 @@ def test_the_trees_are_asked_once_per_prop(
         return means(prop, features, draft)
 
     monkeypatch.setattr(small_model, "map_means", counted)
-    kills = [ask("Faker", "Oner", maps=(1, 3)), ask("Chovy")]
+    kills = [ask("Faker", "Oner", maps=(1, 3)), ask("Chovy"), ask("Faker"), ask("Rookie", "Newest", maps=(1, 3))]
     look_all([*kills, *(replace(one, prop_type=PropType.ASSISTS) for one in kills)], view, small_model)
-    assert seen == [(PropType.KILLS, 8), (PropType.ASSISTS, 8)]
+    assert seen == [(PropType.KILLS, 12), (PropType.KILLS, 4), (PropType.ASSISTS, 12), (PropType.ASSISTS, 4)]
 
 
 def alone(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outlook | RiftlineError:

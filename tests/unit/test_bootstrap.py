@@ -69,9 +69,11 @@ def test_a_calibration_error_is_as_sure_as_its_gaps(series: NDArray[np.object_])
         return np.asarray(np.array(sums) / among[rows].sum())
 
     seen = gaps(np.arange(len(series)))
-    noise = np.quantile([np.abs(gaps(rows) - seen).sum() for rows in drawn_rows(series, 300)], 0.95)
+    drawn = [np.abs(gaps(rows) - seen).sum() for rows in drawn_rows(series, 300)]
+    noise = np.quantile(drawn, 0.95)
     assert found.value == pytest.approx(np.abs(seen).sum())
     assert (found.low, found.high) == pytest.approx((max(found.value - noise, 0.0), found.value + noise))
+    assert found.by_chance == pytest.approx(np.mean(drawn))
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -96,13 +98,17 @@ def test_a_calibration_error_holds_the_truth(skew: float) -> None:
     """In at least 90 of 100 simulated seasons the interval holds the true error, be it 0 or 10 points."""
     rng = np.random.default_rng(7)
     names = np.repeat(np.arange(80), 10).astype(str).astype(object)
-    held = 0
+    held, figures = 0, []
     for _ in range(100):
         truth = rng.uniform(0.0, 0.9, size=(800, 2))
         happened = rng.uniform(size=truth.shape) < truth
         figure = SeriesBootstrap(names, 200, 1).calibration_error(truth + skew, happened, np.ones_like(happened))
         held += figure.low <= skew <= figure.high
+        figures.append(figure)
     assert held >= 90
+    if not skew:  # what a true forecast shows is what is said of it
+        expected = np.mean([one.by_chance for one in figures])
+        assert np.mean([one.value for one in figures]) == pytest.approx(expected, rel=0.1)
 
 
 def test_the_same_rows_give_the_same_interval_and_no_rows_give_none(series: NDArray[np.object_]) -> None:

@@ -167,7 +167,7 @@ def test_threads_share_one_model() -> None:
 def test_rows_of_another_shape_or_type_are_refused(linear_model: bytes, rows: NDArray[Any]) -> None:
     """Machine code trusts its arguments, so they are looked at before; the message says what is needed."""
     with pytest.raises(InvalidError, match=rf"\[n, {FEATURES}\]"):
-        CompiledTrees.of_json(linear_model).predict(rows)
+        CompiledTrees.of_json(linear_model, b"").predict(rows)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_damaged_models_are_refused(linear_model: bytes, damage: Callable[[dict[
     model = orjson.loads(linear_model)
     damage(model)
     with pytest.raises(InvalidError, match="train"):
-        CompiledTrees.of_json(orjson.dumps(model))
+        CompiledTrees.of_json(orjson.dumps(model), b"")
 
 
 def test_a_count_model_needs_a_positive_base_score() -> None:
@@ -257,13 +257,13 @@ def test_a_count_model_needs_a_positive_base_score() -> None:
     model = model_of(trained(np.random.default_rng(2), rounds=1, objective="count:poisson"))
     model["learner"]["learner_model_param"]["base_score"] = "[0E0]"
     with pytest.raises(InvalidError, match="base score"):
-        CompiledTrees.of_json(orjson.dumps(model))
+        CompiledTrees.of_json(orjson.dumps(model), b"")
 
 
 def test_a_cut_model_is_refused(linear_model: bytes) -> None:
     """Half a file is no model."""
     with pytest.raises(InvalidError, match="train again"):
-        CompiledTrees.of_json(linear_model[: len(linear_model) // 2])
+        CompiledTrees.of_json(linear_model[: len(linear_model) // 2], b"")
 
 
 def test_a_tree_too_wide_for_a_node_is_refused(linear_model: bytes) -> None:
@@ -277,7 +277,7 @@ def test_a_tree_too_wide_for_a_node_is_refused(linear_model: bytes) -> None:
         **{name: [0] * nodes for name in ("split_indices", "split_conditions", "split_type", "default_left")},
     )
     with pytest.raises(InvalidError, match="shallower"):
-        CompiledTrees.of_json(orjson.dumps(model))
+        CompiledTrees.of_json(orjson.dumps(model), b"")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much])
@@ -293,7 +293,7 @@ def test_any_links_are_walked_as_they_say_or_refused(linear_model: bytes, data: 
         tree[name][data.draw(nodes)] = data.draw(st.integers(-1, high) if high > 1 else st.integers(0, 1))
     rows = some_rows(np.random.default_rng(data.draw(st.integers(0, 9))), 20)
     try:
-        said = CompiledTrees.of_json(orjson.dumps(model)).predict(rows)
+        said = CompiledTrees.of_json(orjson.dumps(model), b"").predict(rows)
     except InvalidError:
         assume(False)
     assert said.tolist() == [float(walked(model, row)) for row in rows]

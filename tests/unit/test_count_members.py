@@ -19,6 +19,7 @@ from actors.count_members import (
     structural_means,
 )
 from stores.domain.props import PropType
+from stores.errors import InvalidError
 from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
 
 if TYPE_CHECKING:
@@ -56,6 +57,17 @@ def test_structural_means_are_columns(features: NDArray[np.float32], prop: PropT
         assert found[3].tolist() == [LEAST_MEAN, LEAST_MEAN]
 
 
+def test_what_is_unknown_stays_unknown(small_model: PropEnsemble, features: NDArray[np.float32]) -> None:
+    """A mean that is not known is not taken for the least, and rows without all features are refused."""
+    unknown = features.copy()
+    unknown[7, MODEL_FEATURES.index("player_kills_when_won")] = np.nan
+    means = small_model.members[KILLS].means(unknown)
+    assert np.isnan(means[7]).tolist() == [False, True]
+    assert np.isfinite(np.delete(means, 7, axis=0)).all()
+    with pytest.raises(InvalidError, match="MODEL_FEATURES"):
+        offsets(KILLS, features[:, 1:])
+
+
 @each_prop
 def test_trees_see_each_row_lost_and_won(
     small_model: PropEnsemble, features: NDArray[np.float32], prop: PropType
@@ -66,22 +78,22 @@ def test_trees_see_each_row_lost_and_won(
     assert list(found) == list(Member)
     for at, won in enumerate((False, True)):
         rows = np.column_stack([features, np.full(len(features), won, dtype=np.float32)])
-        factor = trees[Trees.CORRECTION].inplace_predict(rows)
+        factor = trees[Trees.CORRECTION].predict(rows)
         assert found[Member.CORRECTION][:, at] == pytest.approx(offsets(prop, features)[:, at] * factor)
-        assert found[Member.DIRECT][:, at] == pytest.approx(trees[Trees.DIRECT].inplace_predict(rows))
+        assert found[Member.DIRECT][:, at] == pytest.approx(trees[Trees.DIRECT].predict(rows))
     own, shared = structural_means(prop, features)
     assert (found[Member.RESULTS] == own).all()
     assert (found[Member.HIERARCHY] == shared).all()
     assert offsets(prop, features) ** 2 == pytest.approx(own * shared)
 
 
-def test_rows_of_known_and_of_both_results(features: NDArray[np.float32]) -> None:
-    """In training a row has the result it had; in serving it comes twice, first lost, then won."""
+def test_the_rows_that_trees_learn_from(features: NDArray[np.float32]) -> None:
+    """A row and, last, the result that it had."""
     won = np.arange(50) % 2 == 0
-    trained, served = result_rows(features, won), result_rows(features)
-    assert trained.dtype == served.dtype == np.float32
-    assert served.shape == (100, len(MODEL_FEATURES) + 1)
-    assert trained.tobytes() == np.where(won[:, None], served[50:], served[:50]).tobytes()
+    rows = result_rows(features, won)
+    assert rows.dtype == np.float32
+    assert rows[:, :-1].tobytes() == features.tobytes()
+    assert rows[:, -1].tolist() == won.tolist()
 
 
 @each_prop
@@ -119,7 +131,7 @@ def test_a_champion_changes_its_own_row_alone(
     known = ~np.isnan(draft[:, 0])
     assert after[~known].tobytes() == before[~known].tobytes()
     assert (after[known] != before[known]).all(axis=1).any()
-    factor = members.trees[Trees.DRAFT].inplace_predict(draft_rows(features, draft, before)).reshape(2, -1).T
+    factor = members.trees[Trees.DRAFT].predict(draft_rows(features, draft, before)).reshape(2, -1).T
     assert after[known] == pytest.approx(before[known] * factor[known])
 
 

@@ -60,7 +60,8 @@ def two_samples(population: Sample) -> Callable[[int, int], tuple[Sample, Sample
     begins = np.cumsum(lengths) - lengths
 
     def rows_of(series: NDArray[np.int64]) -> Sample:
-        rows = np.concatenate([np.arange(begins[one], begins[one] + lengths[one]) for one in series])
+        of_each = lengths[series]
+        rows = np.repeat(begins[series] - np.cumsum(of_each) + of_each, of_each) + np.arange(of_each.sum())
         return Sample(COLUMNS, population.values[rows], population.series[rows])
 
     def draw(n: int, seed: int) -> tuple[Sample, Sample]:

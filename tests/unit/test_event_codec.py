@@ -185,7 +185,6 @@ def test_the_head_of_every_event_is_checked(event: Event, field: str, value: Any
         (EVENTS[4], "started_at", NOON.replace(tzinfo=None)),
         (EVENTS[4], "patch", ""),
     ],
-    ids=str,
 )
 def test_a_wrong_value_never_becomes_an_event(event: Event, field: str, value: Any) -> None:
     """What no store could hold, and what cannot be, is refused before any server sees it."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stores.errors import InvalidError
 from stores.features.schema import (
     CONTEXT_FEATURES,
     EXPECTATIONS,
@@ -56,7 +57,7 @@ CONTEXT = markers(CONTEXT_FEATURES, 4000)
 
 def row(position: int) -> dict[str, float]:
     """The model's row of the markers, by name."""
-    player, team, opponent, context = (np.array([list(one.values())]) for one in (PLAYER, TEAM, OPPONENT, CONTEXT))
+    player, team, opponent, context = (np.array([[*one.values()]], float) for one in (PLAYER, TEAM, OPPONENT, CONTEXT))
     made = assemble(player, team, opponent, context, np.array([position]), np.array([GAME_NUMBER]))
     return dict(zip(MODEL_FEATURES, made[0].tolist(), strict=True))
 
@@ -166,6 +167,20 @@ def test_one_row_has_the_bits_it_has_among_many(seed: int, rows: int) -> None:
         one = slice(at, at + 1)
         alone = assemble(player[one], team[one], opponent[one], context[one], position[one], number[one])
         assert alone.tobytes() == together[at].tobytes()
+
+
+def test_what_is_no_role_or_does_not_fit_is_refused() -> None:
+    """Machine code reads what it is given, so that it is given nothing else."""
+    player, team, context = (np.ones((1, len(names))) for names in (PLAYER_FEATURES, TEAM_FEATURES, CONTEXT_FEATURES))
+    one = np.ones(1, dtype=np.int64)
+    for role in (-1, len(POSITIONS)):
+        with pytest.raises(InvalidError) as caught:
+            assemble(player, team, team, context, np.array([role]), one)
+        assert caught.value.field == "position"
+    with pytest.raises(InvalidError):
+        assemble(player[:, 1:], team, team, context, one, one)
+    with pytest.raises(InvalidError):
+        assemble(player, team, team, context, np.ones(2, dtype=np.int64), one)
 
 
 def test_no_rows_are_a_table_without_rows() -> None:

@@ -12,6 +12,7 @@ import orjson
 import pytest
 import xgboost as xgb
 
+from actors.compiled_trees import CompiledTrees
 from actors.count_members import Trees, result_rows
 from actors.ensemble import MODEL_FILE, PropEnsemble
 from stores.domain.checks import check_object
@@ -249,7 +250,7 @@ def heavy_model(like: PropEnsemble) -> PropEnsemble:
     quick = {"subsample": 0.5, "colsample_bytree": 0.05, "max_bin": 4}
     won = rng.random(len(features)) < 0.5
     data = xgb.DMatrix(result_rows(features, won), rng.poisson(1.0 + 0.2 * features[:, 0]))
-    trees = xgb.train({**params, **quick}, data, num_boost_round=5)
+    trees = CompiledTrees.of(xgb.train({**params, **quick}, data, num_boost_round=5))
     members = {prop: {**of_prop.trees, Trees.CORRECTION: trees} for prop, of_prop in like.members.items()}
     return PropEnsemble(members, like.parameters)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,12 +39,14 @@ from stores.lake.tables import PLAYER_PERFORMANCE, STAMP
 from training.dataset import TrainingSet, build_training_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from pipelines.snapshots import Snapshots
+
+    ChangedFrom = Callable[[datetime], tuple[pl.DataFrame, Snapshots]]
 
 TABLES = ("players", "teams", "tournaments")
 OUTCOMES = ("kills", "deaths", "assists", "team_kills", "opponent_kills", "damage_share", "vision_score", "champion")
@@ -87,6 +90,24 @@ def snapshots_of(silver: pl.DataFrame) -> Snapshots:
     return take_snapshots(to_arrow(silver, PLAYER_PERFORMANCE.schema))
 
 
+@pytest.fixture(scope="module")
+def truth(silver: pl.DataFrame) -> Snapshots:
+    """The snapshots of what happened."""
+    return snapshots_of(silver)
+
+
+@pytest.fixture(scope="module")
+def changed_from(silver: pl.DataFrame) -> ChangedFrom:
+    """Makes the rows and the snapshots of the season that goes otherwise from a cut on; each cut's once."""
+
+    @cache
+    def change(cut: datetime) -> tuple[pl.DataFrame, Snapshots]:
+        other = otherwise(silver, cut)
+        return other, snapshots_of(other)
+
+    return change
+
+
 def otherwise(silver: pl.DataFrame, cut: datetime) -> pl.DataFrame:
     """The same season, but every game that starts at the cut or later went another way in everything."""
     later = pl.col("started_at") >= cut
@@ -127,13 +148,14 @@ def series_starts(silver: pl.DataFrame) -> list[datetime]:
     return starts["started_at"].unique().sort().to_list()
 
 
-def test_nothing_that_happens_later_changes_a_feature(silver: pl.DataFrame) -> None:
+def test_nothing_that_happens_later_changes_a_feature(
+    silver: pl.DataFrame, truth: Snapshots, changed_from: ChangedFrom
+) -> None:
     """With a cut at the start of each series in turn, no series up to there sees a bit of what came at it or after."""
-    truth = snapshots_of(silver)
     cuts = series_starts(silver)
     assert len({cut.date() for cut in cuts}) > 15
     for cut in cuts:
-        changed = snapshots_of(otherwise(silver, cut))
+        _, changed = changed_from(cut)
         for name in TABLES:
             before, after = (until(getattr(one, name), cut) for one in (truth, changed))
             assert before.num_rows > 0
@@ -141,20 +163,19 @@ def test_nothing_that_happens_later_changes_a_feature(silver: pl.DataFrame) -> N
             assert facts(before).equals(facts(after)), (name, cut)
 
 
-def test_the_rows_of_the_model_are_as_blind(silver: pl.DataFrame) -> None:
+def test_the_rows_of_the_model_are_as_blind(silver: pl.DataFrame, truth: Snapshots, changed_from: ChangedFrom) -> None:
     """The same holds of the assembled training rows, second and later maps of a series included."""
-    truth = training_set(silver, snapshots_of(silver))
+    rows = training_set(silver, truth)
     cuts = series_starts(silver)
     for cut in cuts[:: len(cuts) // 8]:
-        other = otherwise(silver, cut)
-        changed = training_set(other, snapshots_of(other))
-        assert (changed.match_id == truth.match_id).all()
-        early = truth.series_started_at.astype("datetime64[us]") <= np.datetime64(cut.replace(tzinfo=None), "us")
+        changed = training_set(*changed_from(cut))
+        assert (changed.match_id == rows.match_id).all()
+        early = rows.series_started_at.astype("datetime64[us]") <= np.datetime64(cut.replace(tzinfo=None), "us")
         assert early.any()
-        assert (truth.game_number[early] > 1).any()
-        assert truth.features[early].tobytes() == changed.features[early].tobytes(), cut
-        before = truth.started_at.astype("datetime64[us]") < np.datetime64(cut.replace(tzinfo=None), "us")
-        assert truth.draft[before].tobytes() == changed.draft[before].tobytes(), cut
+        assert (rows.game_number[early] > 1).any()
+        assert rows.features[early].tobytes() == changed.features[early].tobytes(), cut
+        before = rows.started_at.astype("datetime64[us]") < np.datetime64(cut.replace(tzinfo=None), "us")
+        assert rows.draft[before].tobytes() == changed.draft[before].tobytes(), cut
 
 
 def picks(table: pa.Table) -> dict[tuple[str, str, str], tuple[float, ...]]:
@@ -165,12 +186,14 @@ def picks(table: pa.Table) -> dict[tuple[str, str, str], tuple[float, ...]]:
     }
 
 
-def test_a_champion_is_known_by_what_came_before(silver: pl.DataFrame) -> None:
+def test_a_champion_is_known_by_what_came_before(
+    silver: pl.DataFrame, truth: Snapshots, changed_from: ChangedFrom
+) -> None:
     """What comes from a cut on decides which champions have a row there, but not what is in it; later rows differ."""
-    truth, cuts = snapshots_of(silver), series_starts(silver)
+    cuts = series_starts(silver)
     at_cut, differing = 0, []
     for cut in cuts[::3]:
-        changed = snapshots_of(otherwise(silver, cut))
+        _, changed = changed_from(cut)
         before, after = (picks(until(one.champions, cut)) for one in (truth, changed))
         common = before.keys() & after.keys()
         assert all(before[key] == after[key] for key in common), cut
@@ -182,11 +205,10 @@ def test_a_champion_is_known_by_what_came_before(silver: pl.DataFrame) -> None:
     assert np.mean(differing) > 0.9
 
 
-def test_the_test_can_fail(silver: pl.DataFrame) -> None:
+def test_the_test_can_fail(silver: pl.DataFrame, truth: Snapshots, changed_from: ChangedFrom) -> None:
     """A cut does change the features of the series well after it: what is perturbed is what features are made of."""
     cuts = series_starts(silver)
-    cut = cuts[len(cuts) // 2]
-    truth, changed = snapshots_of(silver), snapshots_of(otherwise(silver, cut))
+    _, changed = changed_from(cuts[len(cuts) // 2])
     for name in TABLES:
         newest = getattr(truth, name)["series_id"].is_null()
         before, after = (bits(getattr(one, name).filter(newest)) for one in (truth, changed))
@@ -196,10 +218,10 @@ def test_the_test_can_fail(silver: pl.DataFrame) -> None:
     assert (bits(truth.players.filter(late)) != bits(changed.players.filter(late))).any(axis=1).mean() > 0.9
 
 
-def test_all_that_the_models_know_is_watched(silver: pl.DataFrame) -> None:
+def test_all_that_the_models_know_is_watched(silver: pl.DataFrame, truth: Snapshots, changed_from: ChangedFrom) -> None:
     """Every feature is among the compared bits, and each of the models' moves with what happens after a cut."""
     cuts = series_starts(silver)
-    truth, changed = snapshots_of(silver), snapshots_of(otherwise(silver, cuts[len(cuts) // 2]))
+    _, changed = changed_from(cuts[len(cuts) // 2])
     for table, modelled in MODELLED.items():
         before, after = getattr(truth, table), getattr(changed, table)
         compared = [field.name for field in before.schema if pa.types.is_floating(field.type)]
@@ -210,13 +232,12 @@ def test_all_that_the_models_know_is_watched(silver: pl.DataFrame) -> None:
         assert not still, table
 
 
-def test_all_columns_of_the_row_are_watched(silver: pl.DataFrame) -> None:
+def test_all_columns_of_the_row_are_watched(silver: pl.DataFrame, truth: Snapshots, changed_from: ChangedFrom) -> None:
     """Each column of the model's later rows moves with what happens from a cut on, but for those that only count."""
     cuts = series_starts(silver)
     cut = cuts[len(cuts) // 2]
-    other = otherwise(silver, cut)
-    truth, changed = (training_set(one, snapshots_of(one)) for one in (silver, other))
-    late = truth.series_started_at.astype("datetime64[us]") > np.datetime64(cut.replace(tzinfo=None), "us")
-    before, after = (one.features[late].view(np.int32) for one in (truth, changed))
+    rows, changed = training_set(silver, truth), training_set(*changed_from(cut))
+    late = rows.series_started_at.astype("datetime64[us]") > np.datetime64(cut.replace(tzinfo=None), "us")
+    before, after = (one.features[late].view(np.int32) for one in (rows, changed))
     still = {name for name, moves in zip(MODEL_FEATURES, (before != after).any(axis=0), strict=True) if not moves}
     assert still == COUNTED

@@ -27,6 +27,7 @@ BUILT = {
     "user_rate": keys.user_rate(USER, "minute"),
     "api_key_rate": keys.api_key_rate("key_abc123", "hour"),
     "address_rate": keys.address_rate(IPv4Address("192.168.1.100"), "minute"),
+    "idempotency": keys.idempotency("ab" * 32),
     "invalidation": keys.INVALIDATION_CHANNEL,
 }
 PLAIN = re.compile(r"[A-Za-z0-9_.~%-]+")

@@ -39,6 +39,17 @@ def evenly(win: float, maps: int) -> NDArray[np.float64]:
     return np.full((1, maps), win)
 
 
+def chances_of(
+    series: SeriesParameters, win: NDArray[np.float64], map_range: MapRange, best_of: int | None = None
+) -> dict[Results, NDArray[np.float64]]:
+    """The chances by course, of shape [n] each; the courses' arrays say the same as their results."""
+    courses, chances = series.result_chances(win, map_range, best_of)
+    for course, played, won in zip(courses.results, courses.played, courses.won, strict=True):
+        assert tuple(won[:played].tolist()) == course
+        assert won.shape == (len(map_range.maps),)
+    return dict(zip(courses.results, chances.T, strict=True))
+
+
 def courses(best_of: int) -> list[Results]:
     """Every course of a whole series, map by map until one side has the majority."""
     open_: list[Results] = [()]
@@ -104,7 +115,7 @@ def test_log_odds_are_the_weighted_differences() -> None:
 def test_chances_are_those_of_all_courses(map_range: MapRange, best_of: int | None) -> None:
     """Each course of the range is as likely as the series that take it; nothing else is possible."""
     win = np.linspace(0.35, 0.7, len(map_range.maps))
-    found = SERIES.result_chances(win[None, :], map_range, best_of)
+    found = chances_of(SERIES, win[None, :], map_range, best_of)
     expected = brute_force(SERIES, win, map_range, best_of)
     assert set(found) == set(expected)
     for course, chance in found.items():
@@ -123,8 +134,8 @@ def test_chances_sum_to_one_and_mirror(
 ) -> None:
     """Whoever is named first: with the other side's chances every course is its own mirror."""
     chances = np.array([win[: len(map_range.maps)]])
-    found = spread_over(spread).result_chances(chances, map_range, best_of)
-    mirrored = spread_over(spread).result_chances(1.0 - chances, map_range, best_of)
+    found = chances_of(spread_over(spread), chances, map_range, best_of)
+    mirrored = chances_of(spread_over(spread), 1.0 - chances, map_range, best_of)
     assert sum(chance[0] for chance in found.values()) == pytest.approx(1.0, abs=1e-12)
     assert set(found) == set(mirrored)
     for course, chance in found.items():
@@ -136,16 +147,16 @@ def test_chances_sum_to_one_and_mirror(
 def test_what_maps_share_leaves_a_single_map_as_rated(win: float, spread: float, best_of: int) -> None:
     """The first map of a whole series is won as often as when it is asked for alone, within 2 in a thousand."""
     map_range = MapRange(1, best_of)
-    chances = spread_over(spread).result_chances(evenly(win, best_of), map_range, best_of)
+    chances = chances_of(spread_over(spread), evenly(win, best_of), map_range, best_of)
     first = sum(chance[0] for course, chance in chances.items() if course[0])
     assert first == pytest.approx(win, abs=2e-3)
-    alone = spread_over(spread).result_chances(evenly(win, 1), MapRange(1, 1), best_of)
+    alone = chances_of(spread_over(spread), evenly(win, 1), MapRange(1, 1), best_of)
     assert alone == {(True,): np.array([win]), (False,): np.array([1.0 - win])}
 
 
 def test_even_sides_reach_the_third_map_half_the_time() -> None:
     """A best of three between equals that share nothing: 1/4 each way for 2-0, the rest goes the whole way."""
-    chances = spread_over(0.0).result_chances(evenly(0.5, 3), MapRange(1, 3), 3)
+    chances = chances_of(spread_over(0.0), evenly(0.5, 3), MapRange(1, 3), 3)
     assert sum(chance[0] for course, chance in chances.items() if len(course) == 3) == pytest.approx(0.5)
     assert chances[True, True][0] == pytest.approx(0.25)
 
@@ -154,7 +165,7 @@ def test_what_maps_share_makes_series_short() -> None:
     """The more a series has of its own, the likelier a side wins both of its first maps."""
     swept = []
     for spread in (0.0, 0.4, 0.8, 1.2):
-        chances = spread_over(spread).result_chances(evenly(0.5, 2), MapRange(1, 2), 3)
+        chances = chances_of(spread_over(spread), evenly(0.5, 2), MapRange(1, 2), 3)
         swept.append(chances[True, True][0] + chances[False, False][0])
     assert swept[0] == pytest.approx(0.5)
     assert (np.diff(swept) > 0.01).all()
@@ -162,9 +173,9 @@ def test_what_maps_share_makes_series_short() -> None:
 
 def test_a_third_map_is_a_tie_before() -> None:
     """That a best of three goes on says the sides are level: the better one is no surer than without the knowledge."""
-    (better,) = spread_over(1.0).result_chances(evenly(0.7, 1), MapRange(3, 3), 3)[True,]
+    (better,) = chances_of(spread_over(1.0), evenly(0.7, 1), MapRange(3, 3), 3)[True,]
     assert 0.5 < better < 0.7
-    (even,) = spread_over(1.0).result_chances(evenly(0.5, 1), MapRange(3, 3), 3)[True,]
+    (even,) = chances_of(spread_over(1.0), evenly(0.5, 1), MapRange(3, 3), 3)[True,]
     assert even == pytest.approx(0.5)
 
 
@@ -178,13 +189,21 @@ def test_a_format_without_the_map_is_refused(map_range: MapRange, best_of: int) 
     assert caught.value.field == "best_of"
 
 
+def test_chances_of_other_maps_are_refused() -> None:
+    """The chance of each map of the range is needed, and all features to tell it."""
+    with pytest.raises(InvalidError, match="each of its maps"):
+        SERIES.result_chances(evenly(0.5, 2), MapRange(1, 3))
+    with pytest.raises(InvalidError, match="MODEL_FEATURES"):
+        SERIES.win_probability(np.zeros((1, 3), dtype=np.float32))
+
+
 @each_range
 def test_a_series_alone_and_among_many_agree_to_the_bit(map_range: MapRange) -> None:
     """However many series are asked at once, each gets the same bits."""
     win = np.random.default_rng(2).uniform(0.05, 0.95, (37, len(map_range.maps)))
-    together = SERIES.result_chances(win, map_range)
+    together = chances_of(SERIES, win, map_range)
     for row in range(len(win)):
-        alone = SERIES.result_chances(win[row : row + 1], map_range)
+        alone = chances_of(SERIES, win[row : row + 1], map_range)
         for course, chance in together.items():
             assert alone[course].tobytes() == chance[row : row + 1].tobytes()
 
@@ -193,7 +212,7 @@ def test_only_formats_with_the_map_come_up() -> None:
     """Without a format, map 3 is of best of three and five by their shares, map 4 of best of five alone."""
     reached = {
         course: float(chance[0])
-        for course, chance in spread_over(0.0).result_chances(evenly(0.5, 2), MapRange(3, 4)).items()
+        for course, chance in chances_of(spread_over(0.0), evenly(0.5, 2), MapRange(3, 4)).items()
     }
     # of the series with a map 3: 0.5 * 1/2 of best of three, 0.3 of best of five, of which 3/4 go on to map 4
     three, five = 0.5 * 0.5, 0.3

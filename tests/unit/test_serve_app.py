@@ -9,12 +9,18 @@ from pydantic import ValidationError
 
 from serve_apps import api
 from serve_apps.api import ApiSettings
-from serve_apps.app import GatewayArgs, version_of
+from serve_apps.app import GatewayArgs, settings_of, version_of
 
 if TYPE_CHECKING:
     from serve_apps.state import FeatureFeed
 
-ARGS = {"database_url": "postgresql://somewhere/riftline", "warehouse": "file:///warehouse"}
+ARGS = {
+    "database_url": "postgresql://somewhere/riftline",
+    "warehouse": "file:///warehouse",
+    "redis_url": "redis://somewhere",
+    "access": {"token_secrets_file": "/secrets"},
+    "destinations": {"journal_dir": "/journal"},
+}
 
 
 def test_the_version_changes_only_with_code_and_arguments() -> None:
@@ -34,7 +40,16 @@ def test_the_password_is_not_shown() -> None:
     """The URLs of the database and its replica are left out of what is printed."""
     args = GatewayArgs.model_validate({**ARGS, "replica_url": "postgresql://somewhere/else"})
     assert "somewhere" not in repr(args)
-    assert "somewhere" not in repr(ApiSettings(args.database_url, 1, "", replica_url=args.replica_url))
+    assert "somewhere" not in repr(settings_of(args, {}))
+
+
+def test_the_secrets_of_tokens_are_the_replicas_own() -> None:
+    """They do not travel in the arguments: a replica has them from its environment, or from the file."""
+    args = GatewayArgs.model_validate(ARGS)
+    given = settings_of(args, {"RIFTLINE_TOKEN_SECRETS": "s3cret"}).access
+    assert given.token_secrets == "s3cret"  # noqa: S105
+    assert "s3cret" not in repr(given) + args.model_dump_json()
+    assert settings_of(args, {}).access == args.access
 
 
 class OpenedError(Exception):

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import IPv4Address
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
+import orjson
 import pytest
 from fastapi import Request
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from serve_apps import api
+from serve_apps.admission import TICKET
+from serve_apps.gate import Ticket
+from serve_apps.identity import Identity
 from serve_apps.problems import MAX_DETAIL, MAX_FIELD, loggable, problem_of, problem_response
-from serve_apps.state import OK, ServingState
+from serve_apps.state import ServingState
 from serve_apps.wire import Prediction, PredictionRequest
+from serve_apps.write_behind import QueueStatus
 from stores.errors import (
     ConflictError,
     InvalidError,
@@ -24,10 +32,8 @@ from stores.errors import (
     TransientError,
     UnknownNameError,
 )
-from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
-    from stores.domain.predictions import PredictionRecord
     from stores.postgres.pool import Pool
 
 ADDRESS = "PostgreSQL at db.inner:5432/riftline"
@@ -96,24 +102,6 @@ def test_the_log_has_no_password(kind: type[Exception], said: str) -> None:
     assert "db" in text or "user=me" in text
 
 
-async def test_an_answer_that_cannot_be_stored_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that the store refuses is a 500 and no 422: the client's question had been found good."""
-
-    async def refuse(*_: object) -> None:
-        raise InvalidError(f"{ADDRESS}: numeric field overflow", "confidence")
-
-    monkeypatch.setattr(PostgresPredictions, "record", refuse)
-    store = api.AnswerStore(cast("Pool", None))
-    record = cast("PredictionRecord", None)
-    with pytest.raises(RiftlineError) as caught:
-        await store.record(record)
-    lost = (await store.record_many([record]))[0]
-    for error in (caught.value, lost):
-        assert error is not None
-        problem = problem_of(error)
-        assert (problem.status, problem.code, problem.field) == (500, "internal", None)
-
-
 class Enough(BaseException):
     """Ends an endless loop."""
 
@@ -143,27 +131,48 @@ def _request(**state: object) -> Request:
     return Request({"type": "http", "headers": headers, "client": ("127.0.0.1", 1), "app": app})
 
 
-def test_the_proxys_address_is_not_the_callers() -> None:
-    """No address is better than the proxy's; the agent is kept, shortened."""
-    caller = api.caller_of(_request())
-    assert (caller.address, caller.user_agent) == (None, "x" * 500)
+def test_the_caller_is_whom_the_gate_found() -> None:
+    """The address is the client's, not the proxy's, user and key are the identity's; the agent is kept, shortened."""
+    request = _request()
+    identity = Identity("free", frozenset(), UUID(int=1), UUID(int=2), "1")
+    request.scope[TICKET] = Ticket(identity, IPv4Address("203.0.113.9"))
+    caller = api.caller_of(request)
+    assert (caller.address, caller.user_agent) == (IPv4Address("203.0.113.9"), "x" * 500)
+    assert (caller.api_key_id, caller.user_id) == (UUID(int=1), UUID(int=2))
 
 
-async def test_readiness_names_the_part_and_no_address(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a database that is away, clients learn that, and the log learns where."""
+class ServingHere(ServingState):
+    """Model and features are there; what they hold is not asked for."""
+
+    model = view = cast("Any", None)
+
+
+def _behind(*, full: bool) -> object:
+    status = QueueStatus(bytes_held=5_000_000, oldest_s=2.5, delivered_per_s=0.0, away=("postgres",), full=full)
+    return type("WriteBehind", (), {"status": lambda _: status})()
+
+
+@pytest.mark.parametrize(("full", "status", "said"), [(False, 200, "degraded"), (True, 503, "not ready")])
+async def test_without_its_database_a_service_is_degraded_until_its_journal_is_full(
+    caplog: pytest.LogCaptureFixture, *, full: bool, status: int, said: str
+) -> None:
+    """Clients learn what is away and what waits, and the log learns where."""
 
     class Store:
         async def ping(self) -> None:
             raise TransientError(f"{ADDRESS}: connection refused")
 
     unused = cast("Any", None)
-    service = type("Service", (), {"state": ServingState(unused, unused, unused)})()
-    answer = await api.ready(_request(service=service, store=Store()))
-    assert answer.status_code == 503
-    assert b'"database":"does not answer"' in bytes(answer.body)
-    assert b"db.inner" not in bytes(answer.body)
+    service = type("Service", (), {"state": ServingHere(unused, unused, unused)})()
+    gate = SimpleNamespace(quotas=None)
+    answer = await api.ready(_request(service=service, store=Store(), write_behind=_behind(full=full), gate=gate))
+    assert answer.status_code == status
+    found = orjson.loads(bytes(answer.body))
+    assert found["status"] == said
+    assert found["checks"]["database"].startswith("ok, but does not answer")
+    assert found["checks"]["journal"] == f"{'full' if full else 'ok'}: 5.0 MB wait, the oldest for 2.5 s"
+    assert "db.inner" not in str(found)
     assert "db.inner" in caplog.text
-    assert OK.encode() not in bytes(answer.body)
 
 
 def test_the_time_is_described_as_what_it_is() -> None:

@@ -148,3 +148,56 @@ def test_backups_go_to_the_server_itself() -> None:
     assert Settings.from_env({"RIFTLINE_DATABASE_URL": url}).postgres.direct_url == url
     both = {"RIFTLINE_DATABASE_URL": url, "RIFTLINE_DATABASE_DIRECT_URL": direct}
     assert Settings.from_env(both).postgres.direct_url == direct
+
+
+def test_access_is_open_local_and_shared_by_default(tmp_path: Path) -> None:
+    """No key is required, the machine itself is trusted, and all replicas sign by one file."""
+    access = Settings.from_env({"RIFTLINE_HOME": str(tmp_path)}).access
+    assert not access.auth_required
+    assert access.token_secrets_file == tmp_path / "token-secrets"
+    assert access.trusted_proxies == ("127.0.0.0/8", "::1/128")
+
+
+def test_access_is_read_and_its_secrets_are_not_shown() -> None:
+    """Each variable sets its own field."""
+    env = {
+        "RIFTLINE_AUTH": "required",
+        "RIFTLINE_RATE_LIMITS": "off",
+        "RIFTLINE_TRUSTED_PROXIES": "127.0.0.1, 10.1.2.3/8",
+        "RIFTLINE_TOKEN_SECRETS": "hunter2",
+        "RIFTLINE_TOKEN_SECRETS_FILE": "/run/secrets/tokens",
+    }
+    access = Settings.from_env(env).access
+    assert (access.auth_required, access.rate_limits, access.token_secrets) == (True, "off", "hunter2")
+    assert access.trusted_proxies == ("127.0.0.1/32", "10.0.0.0/8")
+    assert access.token_secrets_file == Path("/run/secrets/tokens")
+    assert "hunter2" not in repr(access)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("RIFTLINE_AUTH", "maybe"), ("RIFTLINE_RATE_LIMITS", "few"), ("RIFTLINE_TRUSTED_PROXIES", "127.0.0.1,localhost")],
+)
+def test_wrong_access_names_its_variable(name: str, text: str) -> None:
+    """A misspelt rule must not leave the door open."""
+    with pytest.raises(InvalidError) as refused:
+        Settings.from_env({name: text})
+    assert refused.value.field == name
+
+
+def test_the_web_is_closed_by_default_and_opened_by_name() -> None:
+    """No page may ask unless its origin is named; the time of a request ends before HAProxy's."""
+    web = Settings.from_env({}).web
+    assert (web.cors_origins, web.request_timeout_s) == ((), 9)
+    env = {"RIFTLINE_CORS_ORIGINS": "https://a.example/, http://localhost:3000", "RIFTLINE_REQUEST_TIMEOUT_S": "3"}
+    web = Settings.from_env(env).web
+    assert (web.cors_origins, web.request_timeout_s) == (("https://a.example", "http://localhost:3000"), 3)
+    assert Settings.from_env({"RIFTLINE_CORS_ORIGINS": "*"}).web.cors_origins == ("*",)
+
+
+@pytest.mark.parametrize("origins", ["a.example", "https://", "https://a.example/path", "ftp://a.example", "null"])
+def test_a_wrong_origin_is_named(origins: str) -> None:
+    """An origin is scheme and host, and perhaps a port."""
+    with pytest.raises(InvalidError) as caught:
+        Settings.from_env({"RIFTLINE_CORS_ORIGINS": origins})
+    assert caught.value.field == "RIFTLINE_CORS_ORIGINS"

@@ -31,6 +31,13 @@ class Figure:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorFigure(Figure):
+    """A calibration error; ``by_chance`` is what a true forecast shows on average on so many rows and series."""
+
+    by_chance: float
+
+
 class SeriesBootstrap:
     """Draws of series with replacement. ``series`` names the series of each row, of shape [n]."""
 
@@ -61,7 +68,7 @@ class SeriesBootstrap:
 
     def calibration_error(
         self, probability: NDArray[np.float64], happened: NDArray[np.bool_], among: NDArray[np.bool_]
-    ) -> Figure:
+    ) -> ErrorFigure:
         """Expected calibration error over the marked cells; all three of shape [n, ...].
 
         Noise can only add to a sum of absolute gaps, so its percentiles lie too high. But by the triangle inequality
@@ -72,16 +79,17 @@ class SeriesBootstrap:
         series_of = np.broadcast_to(series, among.shape)[among]
         said, seen = probability[among], happened[among]
         if not len(said):
-            return Figure(np.nan, np.nan, np.nan)
+            return ErrorFigure(np.nan, np.nan, np.nan, np.nan)
         bins = calibration_bins(said)
         width = int(bins.max()) + 1
         gaps = np.bincount(series_of * width + bins, weights=said - seen, minlength=self.series * width)
         cells = np.bincount(series_of, minlength=self.series)
         drawn = self._weights @ gaps.reshape(self.series, width) / np.maximum(self._weights @ cells, 1.0)[:, None]
         seen_gaps = gaps.reshape(self.series, width).sum(axis=0) / len(said)
-        noise = float(np.quantile(np.abs(drawn - seen_gaps).sum(axis=1), TAILS[1] - TAILS[0]))
+        noise = np.abs(drawn - seen_gaps).sum(axis=1)
+        most = float(np.quantile(noise, TAILS[1] - TAILS[0]))
         value = calibration_error(said, seen)
-        return Figure(value, max(value - noise, 0.0), value + noise)
+        return ErrorFigure(value, max(value - most, 0.0), value + most, float(noise.mean()))
 
     def _sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Per series, of shape [series]."""

@@ -12,7 +12,7 @@ from training.scores import over_probabilities
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.evaluation.bootstrap import Figure, SeriesBootstrap
+    from training.evaluation.bootstrap import ErrorFigure, Figure, SeriesBootstrap
     from training.evaluation.questions import Question
 
 OFFSETS = (-3, -2, -1, 0, 1, 2, 3)
@@ -39,10 +39,10 @@ class Selective:
 class Calibration:
     """Expected calibration errors of OVER: of all lines, and of those well below, around and well above the own."""
 
-    overall: Figure
-    low: Figure
-    middle: Figure
-    high: Figure
+    overall: ErrorFigure
+    low: ErrorFigure
+    middle: ErrorFigure
+    high: ErrorFigure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Ladder:
     def calibration(self, bootstrap: SeriesBootstrap) -> Calibration:
         """How far what was said lies from what was seen."""
 
-        def error(offsets: tuple[int, ...]) -> Figure:
+        def error(offsets: tuple[int, ...]) -> ErrorFigure:
             among = self.quoted & np.isin(OFFSETS, offsets)
             return bootstrap.calibration_error(self.over, self.happened, among)
 

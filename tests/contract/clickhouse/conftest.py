@@ -16,6 +16,7 @@ import pytest
 from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import ClickHouseConnection, engine_client
 from stores.clickhouse.migrate import migrate
+from stores.journal.journal import Bounds
 from tests.contract.clickhouse.samples import http_connection, make_database
 from tests.servers.clickhouse import ClickHouse
 from tests.servers.need import needed
@@ -108,7 +109,7 @@ async def connection(bare_connection: ClickHouseConnection) -> ClickHouseConnect
 @pytest.fixture
 async def analytics(connection: ClickHouseConnection, tmp_path: Path) -> AsyncIterator[Analytics]:
     """Analytics over a fresh database and a fresh journal."""
-    analytics: Analytics = await open_analytics(connection, tmp_path / "spill", segment_age_s=0.01)
+    analytics: Analytics = await open_analytics(connection, tmp_path / "spill", Bounds(segment_age_s=0.01))
     yield analytics
     await analytics.close()
 

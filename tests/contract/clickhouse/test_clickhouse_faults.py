@@ -14,8 +14,9 @@ from stores import backoff
 from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import clickhouse_at
 from stores.clickhouse.migrate import migrate
-from stores.clickhouse.spill import Spill, holds_refused
 from stores.errors import OutcomeUnknownError, OverloadedError, TransientError
+from stores.journal.journal import Bounds, Journal
+from stores.journal.segment_files import holds_refused
 from stores.settings import ClickHouseSettings
 from tests.contract.clickhouse.samples import DAY, NOON, http_connection, make_database, make_event, make_prediction
 
@@ -56,7 +57,7 @@ async def test_lost_answers_double_nothing(
     await keep_parts(connection)
     monkeypatch.setattr(connection, "insert", insert)
     monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.001)
-    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    analytics = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
     ids = [UUID(int=number) for number in range(1, 31)]
     for start in range(0, 30, 10):
         await analytics.record_events([make_event(event_id=each) for each in ids[start : start + 10]])
@@ -86,11 +87,11 @@ async def test_a_process_that_ends_before_it_hears_doubles_nothing(
     await keep_parts(connection)
     with monkeypatch.context() as patch:
         patch.setattr(connection, "insert", insert)
-        first = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+        first = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
         await first.record_events([make_event(event_id=UUID(int=1))])
         await asyncio.wait_for(taken.wait(), 20)
         await first.close()
-    second = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    second = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
     assert second.bytes_waiting > 0
     await second.record_events([make_event(event_id=UUID(int=2))])
     await second.flush(20)
@@ -103,7 +104,7 @@ async def test_a_row_that_the_server_refuses_is_kept_aside_alone(
     connection: ClickHouseConnection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its neighbours in the same block are delivered; the log names the folder and quotes nothing."""
-    journal = await Spill.open(tmp_path / "00")
+    journal = await Journal.open(tmp_path / "00")
     rows = [b'{"event_id":"%s"}' % str(UUID(int=number)).encode() for number in range(1, 8)]
     rows[3] = b'{"event_id":"secret"}'
     await journal.append(b"user_events\n" + b"\n".join(rows))
@@ -134,7 +135,7 @@ async def test_rows_of_the_next_release_wait_for_its_migration(
     monkeypatch.setattr(connection, "insert", insert)
     monkeypatch.setattr(backoff, "FIRST_PAUSE_S", 0.001)
     await connection.command("ALTER TABLE user_events DROP COLUMN city")
-    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    analytics = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
     ids = [UUID(int=number) for number in range(1, 101)]
     await analytics.record_events([make_event(event_id=each) for each in ids])
     await asyncio.wait_for(repeated.wait(), 20)
@@ -159,10 +160,10 @@ async def test_what_was_refused_is_delivered_when_its_cause_is_gone(
 
     monkeypatch.setattr(connection, "insert", insert)
     await connection.command("ALTER TABLE user_events ADD CONSTRAINT never CHECK session_id != 'session'")
-    orphan = await Spill.open(tmp_path / "05")
+    orphan = await Journal.open(tmp_path / "05")
     await orphan.keep_refused("1-a-user_events.0.1", b'{"event_id":"%s"}' % str(UUID(int=2000)).encode())
     await orphan.close()
-    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    analytics = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
     ids = [UUID(int=number) for number in range(1, 1001)]
     await analytics.record_events([make_event(event_id=each) for each in ids])
     await analytics.flush(20)
@@ -181,10 +182,10 @@ async def test_a_damaged_part_of_the_journal_does_not_stop_the_rest(
     connection: ClickHouseConnection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is kept for a person and reported; what stands before the damage is delivered."""
-    journal = await Spill.open(tmp_path / "00", segment_age_s=0)
+    journal = await Journal.open(tmp_path / "00", bounds=Bounds(segment_age_s=0))
     await journal.append(b'user_events\n{"session_id":"before"}')
     await journal.append(b'user_events\n{"session_id":"damaged"}')
-    segment = await journal.next_segment()
+    segment = await journal.cursor().next_segment()
     segment.path.write_bytes(segment.path.read_bytes().replace(b"damaged", b"DAMAGED"))
     await journal.append(b'user_events\n{"session_id":"whole"}')
     await journal.close()
@@ -202,11 +203,11 @@ async def test_the_journals_of_dead_processes_are_delivered_by_the_living(
     """Each process has a journal of its own; one that nobody owns any more is adopted."""
     line = b'user_events\n{"event_id":"%s"}'
     for slot in (0, 1, 5):
-        journal = await Spill.open(tmp_path / f"{slot:02d}")
+        journal = await Journal.open(tmp_path / f"{slot:02d}")
         await journal.append(line % str(UUID(int=slot + 1)).encode())
         await journal.close()
-    owned = await Spill.open(tmp_path / "00")
-    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    owned = await Journal.open(tmp_path / "00")
+    analytics = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
 
     async def arrived() -> None:
         while (await stored(connection))[1] < 2:  # noqa: ASYNC110  # a server is asked
@@ -232,7 +233,7 @@ async def test_a_server_that_stopped_gets_everything_once_when_it_is_back(
 ) -> None:
     """Recording goes on without it, reads say that it is away, and nobody has to reopen anything."""
     connection = await migrated(own_server)
-    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    analytics = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
     await analytics.record_events([make_event(event_id=UUID(int=1))])
     await analytics.flush(20)
     own_server.kill()
@@ -254,7 +255,7 @@ async def test_a_server_that_stopped_gets_everything_once_when_it_is_back(
 async def test_a_paused_server_hangs_nobody(own_server: ClickHouse, tmp_path: Path) -> None:
     """Reads end at the deadline, recording does not notice, and all arrives when it goes on."""
     connection = await migrated(own_server, deadline_s=1)
-    analytics = await open_analytics(connection, tmp_path, segment_age_s=0.01)
+    analytics = await open_analytics(connection, tmp_path, Bounds(segment_age_s=0.01))
     own_server.pause()
     began = time.monotonic()
     with pytest.raises(TransientError, match=r"ClickHouse at 127\.0\.0\.1"):
@@ -274,7 +275,7 @@ async def test_a_paused_server_hangs_nobody(own_server: ClickHouse, tmp_path: Pa
 async def test_a_full_journal_pushes_back_and_takes_again(own_server: ClickHouse, tmp_path: Path) -> None:
     """While the server is away the bound holds: who was refused was not recorded, who was not is not lost."""
     connection = await migrated(own_server)
-    analytics = await open_analytics(connection, tmp_path, max_bytes=50_000, segment_age_s=0.01)
+    analytics = await open_analytics(connection, tmp_path, Bounds(max_bytes=50_000, segment_age_s=0.01))
     own_server.kill()
     taken: list[UUID] = []
 
@@ -306,7 +307,7 @@ async def test_a_process_starts_while_the_server_is_away(own_server: ClickHouse,
     own_server.kill()
     url = f"{own_server.url}/{address.rpartition('/')[2]}"
     late = clickhouse_at(ClickHouseSettings(tmp_path, tmp_path, url))
-    analytics = await open_analytics(late, tmp_path / "spill", segment_age_s=0.01)
+    analytics = await open_analytics(late, tmp_path / "spill", Bounds(segment_age_s=0.01))
     await analytics.record_events([make_event(event_id=UUID(int=1))])
     own_server.start()
     await analytics.flush(30)

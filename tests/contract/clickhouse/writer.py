@@ -19,6 +19,7 @@ from stores.clickhouse.connection import clickhouse_at
 from stores.clickhouse.migrate import migrate
 from stores.domain.analytics import UserEvent
 from stores.errors import RiftlineError
+from stores.journal.journal import Bounds
 from stores.settings import ClickHouseSettings
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -53,7 +54,7 @@ async def main(url: str, data_dir: str, spill_dir: str, first: str) -> None:
     connection = clickhouse_at(ClickHouseSettings(Path(data_dir), Path(spill_dir), url), deadline_s=10)
     await migrate(connection)
     await connection.command(NO_MERGES)
-    analytics = await open_analytics(connection, Path(spill_dir), segment_age_s=0.01)
+    analytics = await open_analytics(connection, Path(spill_dir), Bounds(segment_age_s=0.01))
     if first == "drain":
         await analytics.flush(60)
         numbers = [row[0] for row in await connection.query(STORED)]

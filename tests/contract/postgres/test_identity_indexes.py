@@ -14,6 +14,7 @@ from stores.domain.audit import AuditQuery
 from stores.domain.time_ids import new_time_id
 from stores.domain.users import AuthType
 from stores.postgres import (
+    api_keys,
     api_usage,
     configurations,
     feature_definitions,
@@ -31,6 +32,7 @@ TABLES = (
     "user_profiles",
     "user_auth_methods",
     "user_sessions",
+    "api_keys",
     "feature_definitions",
     "model_performance_metrics_default",
     "app_configurations",
@@ -61,6 +63,9 @@ USES = {
     "user_sessions_pkey": (user_sessions.LIVE, SESSION, NOON),
     "user_sessions_user": (user_sessions.OF_USER, SOMEONE, NOON),
     "user_sessions_expiry": (user_sessions.PURGE, START, 100),
+    "api_keys_pkey": (api_keys.LIVE_BY_ID, SOMEONE, NOON),
+    "api_keys_prefix_unique": (api_keys.LIVE, "00000007", NOON),
+    "api_keys_user": ("SELECT 1 FROM api_keys WHERE user_id = $1", SOMEONE),
     "feature_definitions_pkey": ("SELECT 1 FROM feature_definitions WHERE feature_id = $1", SOMEONE),
     "feature_definitions_name_unique": (feature_definitions.BY_NAME, "f7"),
     "feature_definitions_validation": (
@@ -99,6 +104,9 @@ FILL = """
     INSERT INTO user_sessions (session_id, user_id, created_at, last_activity_at, expires_at)
     SELECT lpad(to_hex(n), 64, '0'), id(n % 1000 + 1), timestamptz '2026-01-01', timestamptz '2026-01-01',
         timestamptz '2026-02-28' + n * interval '1 hour'
+    FROM generate_series(1, 5000) AS n;
+    INSERT INTO api_keys (api_key_id, user_id, name, prefix, digest, tier, scopes)
+    SELECT id(n), id(n % 1000 + 1), 'k', lpad(n::text, 8, '0'), repeat('a', 64), 'free', '{read}'
     FROM generate_series(1, 5000) AS n;
     INSERT INTO feature_definitions (feature_id, feature_name, feature_type, data_type, validation_rules)
     SELECT id(n), 'f' || n, 'numerical', 'float', jsonb_build_object('min', n) FROM generate_series(1, 3000) AS n;

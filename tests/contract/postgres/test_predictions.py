@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -12,10 +12,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from stores.clock import utc_now
 from stores.domain.prediction_id import new_prediction_id
+from stores.domain.usage import ApiCall
 from stores.errors import InvalidError, NotFoundError, OutcomeUnknownError, OverloadedError, TransientError
-from stores.postgres import predictions
+from stores.postgres import api_usage, fresh_ids, prediction_copy, predictions
+from stores.postgres.copying import CopiedRows, insert_once
 from stores.postgres.pool import Pool, open_pool
+from stores.postgres.prediction_copy import encode
 from stores.postgres.predictions import PostgresPredictions
 from tests.servers.postgres import PASSWORD
 
@@ -245,10 +249,57 @@ async def _end_one_waiting_backend(database: str) -> bool:
 
 
 async def test_a_server_that_stays_away_is_transient(
-    store: PostgresPredictions, prediction: MakePrediction, monkeypatch: pytest.MonkeyPatch
+    store: PostgresPredictions, pool: Pool, prediction: MakePrediction
 ) -> None:
-    """When nothing was ever sent the caller hears that nothing happened."""
-    monkeypatch.setattr(predictions, "INSERT", "SELECT pg_terminate_backend(pg_backend_pid()), $1::text")
+    """When the server goes away before every commit the caller hears that nothing happened."""
+    async with pool.transaction() as connection:
+        await connection.execute(
+            "CREATE FUNCTION go_away() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;"
+            "CREATE TRIGGER go_away BEFORE INSERT ON prediction_requests FOR EACH ROW EXECUTE FUNCTION go_away()"
+        )
     with pytest.raises(TransientError):
         await store.record(prediction())
     assert await store.count() == 0
+
+
+async def test_a_known_row_does_not_hold_back_its_batch(
+    store: PostgresPredictions, pool: Pool, prediction: MakePrediction
+) -> None:
+    """What is known beside what is not, for two tables at once: each is there once, as it was first."""
+    records = [prediction() for _ in range(20)]
+    await store.record_many(records[:10])
+    rows = [encode(replace(record, confidence=1.0)) for record in records]
+    call = ApiCall(usage_id=new_prediction_id(NOON), endpoint="/", http_method="GET", status_code=200)
+    batches = [
+        CopiedRows(prediction_copy.TABLE, prediction_copy.COLUMNS, rows),
+        CopiedRows(api_usage.TABLE, api_usage.COLUMNS, [api_usage.encode(call)]),
+    ]
+    for _ in range(2):
+        await insert_once(pool, batches)
+    assert await store.count() == 20
+    assert [(await store.get(record.prediction_id)).confidence for record in records] == [
+        *(record.confidence for record in records[:10]),
+        *(1.0 for _ in records[10:]),
+    ]
+    async with pool.transaction() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM api_usage") == 1
+
+
+async def test_a_fresh_id_is_waited_for(store: PostgresPredictions, prediction: MakePrediction) -> None:
+    """A row that comes a moment after the question for it is found."""
+    record = prediction(at=utc_now())
+    asked = asyncio.create_task(store.get(record.prediction_id))
+    done, _ = await asyncio.wait({asked}, timeout=0.1)
+    assert not done
+    await store.record(record)
+    assert await asked == record
+
+
+async def test_a_fresh_id_that_never_comes_is_not_found(
+    store: PostgresPredictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is bounded."""
+    monkeypatch.setattr(fresh_ids, "FRESH", timedelta(seconds=0.2))
+    with pytest.raises(NotFoundError):
+        await store.get(new_prediction_id(utc_now()))

@@ -64,6 +64,7 @@ ROWS = {
     "user_profiles": f"(user_id) VALUES ('{_ID}')",
     "user_auth_methods": f"(user_id, auth_type) VALUES ('{_ID}', 'password')",
     "user_sessions": f"(session_id, user_id, expires_at) VALUES (repeat('a', 64), '{_ID}', now() + interval '1 h')",
+    "api_keys": "(name, prefix, digest, tier, scopes) VALUES ('k', '00000000', repeat('a', 64), 'free', '{read}')",
     "prediction_feedback": f"""(prediction_id, predicted_at, feedback_source, actual_result, created_at, updated_at)
         VALUES ('{_ID}', '2026-03-14', 'manual', 'PUSH', now(), now())""",
     "prediction_curves": f"""(prediction_id, predicted_at, prop_values, predictions, confidences, expected_stats)

@@ -173,6 +173,18 @@ async def test_a_lease_takes_what_is_there(limits: RedisRateLimits) -> None:
     assert (await limits.take([demand], 0))[0].buckets[0].remaining == 10
 
 
+async def test_many_lease_in_one_round_trip(limits: RedisRateLimits) -> None:
+    """Each gets what its own buckets have, an empty one nothing, and the others do not mind."""
+    demands = [Demand(uuid4(), (RateLimit(DAY, 10),)) for _ in range(20)]
+    assert [one.granted for one in await limits.lease_many([(demand, 7) for demand in demands])] == [7] * 20
+    again = await limits.lease_many([(demand, index + 1) for index, demand in enumerate(demands)])
+    assert [one.granted for one in again] == [1, 2, *[3] * 18]
+    assert [one.granted for one in await limits.lease_many([(demand, 1) for demand in demands[:4]])] == [1, 1, 0, 0]
+    assert await limits.lease_many([]) == []
+    with pytest.raises(InvalidError, match="a lease of 0"):
+        await limits.lease_many([(demands[0], 1), (demands[1], 0)])
+
+
 async def test_a_bucket_lives_for_its_window(limits: RedisRateLimits, connection: RedisConnection) -> None:
     """After its window an untouched bucket would be full, so it is forgotten then; asking alone makes none."""
     user = uuid4()

@@ -1,16 +1,36 @@
-"""How a journal lies on disk: records in frames with checksums, and writes that are whole or not at all."""
+"""How a journal lies on disk: segments of records in frames with checksums, and writes that are whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+OPEN, READY, CORRUPT, REFUSED, CURSOR = ".open", ".ready", ".corrupt", ".refused", ".cursor"
 _HEAD = struct.Struct("<II")  # length and crc32 of what follows
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Records that are delivered together. ``name`` is unique for ever; bytes beyond ``size`` do not count."""
+
+    path: Path
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The token of its delivery; names sort as segments were begun."""
+        return self.path.stem
+
+    @property
+    def begun_at_s(self) -> float:
+        """When it was begun, in seconds since 1970."""
+        return int(self.name.partition("-")[0]) / 1e9
 
 
 class CorruptSegmentError(Exception):
@@ -90,3 +110,26 @@ def read_whole(path: Path, size: int) -> list[bytes]:
     if whole != size:
         raise CorruptSegmentError(f"{path} is damaged at byte {whole} of {size}", records)
     return records
+
+
+def cut_torn_tail(path: Path) -> Path | None:
+    """Keep what was whole when the last owner died, and seal it."""
+    data = path.read_bytes()
+    _, whole = split_frames(data)
+    if not whole:
+        path.unlink()
+        return None
+    with path.open("rb+") as file:
+        file.truncate(whole)
+        os.fsync(file.fileno())
+    return path.rename(path.with_suffix(READY))
+
+
+def holds_segments(folder: Path) -> bool:
+    """Whether something in ``folder`` waits to be delivered, by its owner or by who adopts it."""
+    return any(any(folder.glob(f"*{suffix}")) for suffix in (OPEN, READY))
+
+
+def holds_refused(folder: Path) -> bool:
+    """Whether something in ``folder`` was refused."""
+    return any(folder.glob(f"*{REFUSED}"))

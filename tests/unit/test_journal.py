@@ -16,27 +16,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stores.clickhouse import spill as spill_module
-from stores.clickhouse.spill import MAX_RECORD_BYTES, Spill
-from stores.clickhouse.spill_files import CorruptSegmentError, framed, split_frames
 from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, OverloadedError, TransientError
+from stores.journal.journal import MAX_RECORD_BYTES, Bounds, Journal
+from stores.journal.segment_files import CorruptSegmentError, framed, split_frames
+from stores.journal.segment_writer import SegmentWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def drained(spill: Spill) -> list[list[bytes]]:
+async def drained(journal: Journal) -> list[list[bytes]]:
     """The records of every segment, each dropped once it was read."""
     segments = []
-    while not spill.empty:
-        segment = await spill.next_segment()
-        segments.append(await spill.records(segment))
-        await spill.drop(segment)
+    while not journal.cursor().empty:
+        segment = await journal.cursor().next_segment()
+        segments.append(await journal.records(segment))
+        await journal.cursor().drop(segment)
     return segments
 
 
-async def opened(folder: Path, **bounds: Any) -> Spill:
+async def opened(folder: Path, **bounds: Any) -> Journal:
     """A journal that seals at once when asked for a segment, unless told otherwise."""
-    return await Spill.open(folder, **{"segment_age_s": 0.0} | bounds)
+    return await Journal.open(folder, bounds=Bounds(**{"segment_age_s": 0.0} | bounds))
 
 
 def the_file(folder: Path, pattern: str) -> Path:
@@ -59,17 +59,17 @@ async def test_what_was_appended_is_handed_out_in_order_after_a_reopening(tmp_pa
 
 async def test_a_segment_is_full_by_size_and_its_name_never_comes_again(tmp_path: Path) -> None:
     """A name is the token of a delivery: used twice, the second delivery would be taken for a repetition."""
-    spill = await opened(tmp_path, segment_bytes=10, segment_age_s=3600.0)
+    journal = await opened(tmp_path, segment_bytes=10, segment_age_s=3600.0)
     names = set()
     for _ in range(5):
-        await spill.append(b"0123456789")
-        segment = await spill.next_segment()
+        await journal.append(b"0123456789")
+        segment = await journal.cursor().next_segment()
         names.add(segment.name)
-        await spill.drop(segment)
-    await spill.close()
+        await journal.cursor().drop(segment)
+    await journal.close()
     again = await opened(tmp_path, segment_bytes=10)
     await again.append(b"0123456789")
-    names.add((await again.next_segment()).name)
+    names.add((await again.cursor().next_segment()).name)
     await again.close()
     assert len(names) == 6
 
@@ -78,11 +78,11 @@ async def test_segments_keep_their_order_when_the_clock_goes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of names is the order of writing."""
-    spill = await opened(tmp_path, segment_bytes=1)
+    journal = await opened(tmp_path, segment_bytes=1)
     for number in range(5):
         monkeypatch.setattr(time, "time_ns", lambda number=number: 10**18 - number)
-        await spill.append(str(number).encode())
-    await spill.close()
+        await journal.append(str(number).encode())
+    await journal.close()
     again = await opened(tmp_path)
     assert await drained(again) == [[b"0"], [b"1"], [b"2"], [b"3"], [b"4"]]
     await again.close()
@@ -90,15 +90,15 @@ async def test_segments_keep_their_order_when_the_clock_goes_back(
 
 async def test_a_young_segment_waits_for_its_age_and_a_flush_does_not(tmp_path: Path) -> None:
     """Many small deliveries become few, unless somebody waits for them."""
-    spill = await opened(tmp_path, segment_age_s=3600.0)
-    await spill.append(b"young")
-    waiting = asyncio.create_task(spill.next_segment())
+    journal = await opened(tmp_path, segment_age_s=3600.0)
+    await journal.append(b"young")
+    waiting = asyncio.create_task(journal.cursor().next_segment())
     done, _ = await asyncio.wait({waiting}, timeout=0.05)
     assert not done
-    flush = asyncio.create_task(spill.flush(5))
-    await spill.drop(await asyncio.wait_for(waiting, 5))
+    flush = asyncio.create_task(journal.cursor().flush(5))
+    await journal.cursor().drop(await asyncio.wait_for(waiting, 5))
     await flush
-    await spill.close()
+    await journal.close()
 
 
 async def test_a_flush_does_not_end_while_a_segment_is_being_sealed(
@@ -106,34 +106,34 @@ async def test_a_flush_does_not_end_while_a_segment_is_being_sealed(
 ) -> None:
     """Between being written and being handed out a segment is still there for who waits."""
     sealing, go_on = threading.Event(), threading.Event()
-    really = spill_module._finish  # noqa: SLF001  # the moment that is tested lies inside
+    really = SegmentWriter.finish
 
-    def slowly(active: Any) -> Any:
+    def slowly(writer: SegmentWriter) -> Any:
         sealing.set()
         go_on.wait(5)
-        return really(active)
+        return really(writer)
 
-    monkeypatch.setattr(spill_module, "_finish", slowly)
-    spill = await opened(tmp_path)
-    await spill.append(b"record")
-    waiting = asyncio.create_task(spill.next_segment())
+    monkeypatch.setattr(SegmentWriter, "finish", slowly)
+    journal = await opened(tmp_path)
+    await journal.append(b"record")
+    waiting = asyncio.create_task(journal.cursor().next_segment())
     await asyncio.to_thread(sealing.wait, 5)
-    flush = asyncio.create_task(spill.flush(5))
+    flush = asyncio.create_task(journal.cursor().flush(5))
     done, _ = await asyncio.wait({flush}, timeout=0.05)
     assert not done
     go_on.set()
-    await spill.drop(await waiting)
+    await journal.cursor().drop(await waiting)
     await flush
-    await spill.close()
+    await journal.close()
 
 
 async def test_a_flush_that_nobody_serves_ends(tmp_path: Path) -> None:
     """Its timeout is kept."""
-    spill = await opened(tmp_path)
-    await spill.append(b"waits")
+    journal = await opened(tmp_path)
+    await journal.append(b"waits")
     with pytest.raises(TransientError, match="not delivered"):
-        await spill.flush(0.05)
-    await spill.close()
+        await journal.cursor().flush(0.05)
+    await journal.close()
 
 
 async def test_records_appended_at_once_share_flushes_of_the_disk(
@@ -148,70 +148,70 @@ async def test_records_appended_at_once_share_flushes_of_the_disk(
         really(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", counted)
-    spill = await opened(tmp_path)
-    await asyncio.gather(*(spill.append(str(number).encode()) for number in range(500)))
+    journal = await opened(tmp_path)
+    await asyncio.gather(*(journal.append(str(number).encode()) for number in range(500)))
     assert len(flushes) <= 5
-    assert sorted(int(record) for segment in await drained(spill) for record in segment) == list(range(500))
-    await spill.close()
+    assert sorted(int(record) for segment in await drained(journal) for record in segment) == list(range(500))
+    await journal.close()
 
 
 async def test_a_full_journal_refuses_and_takes_again_after_a_delivery(tmp_path: Path) -> None:
     """The bound counts bytes on disk; refused records leave no trace."""
-    spill = await opened(tmp_path, max_bytes=100)
-    await spill.append(b"x" * 80)
+    journal = await opened(tmp_path, max_bytes=100)
+    await journal.append(b"x" * 80)
     with pytest.raises(OverloadedError, match="88 of 100 bytes"):
-        await spill.append(b"y" * 20)
-    await spill.drop(await spill.next_segment())
-    await spill.append(b"z" * 20)
-    assert await drained(spill) == [[b"z" * 20]]
-    await spill.close()
+        await journal.append(b"y" * 20)
+    await journal.cursor().drop(await journal.cursor().next_segment())
+    await journal.append(b"z" * 20)
+    assert await drained(journal) == [[b"z" * 20]]
+    await journal.close()
 
 
 async def test_the_bound_holds_over_a_reopening(tmp_path: Path) -> None:
     """A process that restarts while the server is away does not start a second gigabyte."""
-    spill = await opened(tmp_path, max_bytes=100)
-    await spill.append(b"x" * 80)
-    await spill.close()
-    spill = await opened(tmp_path, max_bytes=100)
+    journal = await opened(tmp_path, max_bytes=100)
+    await journal.append(b"x" * 80)
+    await journal.close()
+    journal = await opened(tmp_path, max_bytes=100)
     with pytest.raises(OverloadedError):
-        await spill.append(b"y" * 20)
-    await spill.close()
+        await journal.append(b"y" * 20)
+    await journal.close()
 
 
 async def test_empty_and_oversized_records_are_refused(tmp_path: Path) -> None:
     """A record that does not fit a delivery is refused before it is written."""
-    spill = await opened(tmp_path)
+    journal = await opened(tmp_path)
     for record in (b"", b"x" * (MAX_RECORD_BYTES + 1)):
         with pytest.raises(InvalidError, match="at once"):
-            await spill.append(record)
-    assert spill.bytes_held == 0
-    await spill.close()
+            await journal.append(record)
+    assert journal.bytes_held == 0
+    await journal.close()
 
 
 async def test_a_second_owner_is_told_who_owns_it(tmp_path: Path) -> None:
     """The lock ends with its owner's close."""
-    spill = await opened(tmp_path)
+    journal = await opened(tmp_path)
     with pytest.raises(ConflictError, match=f"belongs to process {os.getpid()}; let that one end"):
         await opened(tmp_path)
-    await spill.close()
+    await journal.close()
     await (await opened(tmp_path)).close()
 
 
 async def test_a_closed_journal_refuses(tmp_path: Path) -> None:
     """Closing twice is harmless; what is appended later is not lost silently."""
-    spill = await opened(tmp_path)
-    await spill.close()
-    await spill.close()
+    journal = await opened(tmp_path)
+    await journal.close()
+    await journal.close()
     with pytest.raises(TransientError, match="closed"):
-        await spill.append(b"late")
+        await journal.append(b"late")
 
 
 async def test_a_tail_torn_at_any_byte_is_cut_and_what_was_whole_stays(tmp_path: Path) -> None:
     """A kill -9 or a power cut leaves any prefix of the last write."""
-    spill = await opened(tmp_path / "whole")
-    await spill.append(b"first")
-    await spill.append(b"second")
-    await spill.close()
+    journal = await opened(tmp_path / "whole")
+    await journal.append(b"first")
+    await journal.append(b"second")
+    await journal.close()
     path = the_file(tmp_path / "whole", "*.open")
     data = path.read_bytes()
     for cut in range(len(data) + 1):
@@ -228,9 +228,9 @@ async def test_a_tail_torn_at_any_byte_is_cut_and_what_was_whole_stays(tmp_path:
 
 async def test_garbage_behind_the_last_record_is_cut(tmp_path: Path) -> None:
     """Pages of an unfinished write may reach the disk in any order."""
-    spill = await opened(tmp_path)
-    await spill.append(b"whole")
-    await spill.close()
+    journal = await opened(tmp_path)
+    await journal.append(b"whole")
+    await journal.close()
     path = the_file(tmp_path, "*.open")
     with path.open("ab") as file:
         file.write(b"\x00" * 100 + b"garbage")
@@ -242,40 +242,40 @@ async def test_garbage_behind_the_last_record_is_cut(tmp_path: Path) -> None:
 
 async def test_a_damaged_sealed_segment_is_kept_aside_and_still_counts(tmp_path: Path) -> None:
     """A sealed segment was whole once: damage is told and kept, never cut away."""
-    spill = await opened(tmp_path)
+    journal = await opened(tmp_path)
     for record in (b"sound", b"s2", b"damaged"):
-        await spill.append(record)
-    segment = await spill.next_segment()
+        await journal.append(record)
+    segment = await journal.cursor().next_segment()
     data = bytearray(segment.path.read_bytes())
     data[-1] ^= 1
     segment.path.write_bytes(data)
     with pytest.raises(CorruptSegmentError, match="damaged at byte 23 of 38") as error:
-        await spill.records(segment)
+        await journal.records(segment)
     assert error.value.sound == [b"sound", b"s2"]
-    await spill.set_aside(segment)
-    assert spill.empty
-    assert spill.bytes_held == len(data)
-    await spill.close()
+    await journal.cursor().set_aside(segment)
+    assert journal.cursor().empty
+    assert journal.bytes_held == len(data)
+    await journal.close()
     again = await opened(tmp_path)
-    assert again.empty
+    assert again.cursor().empty
     assert again.bytes_held == len(data)
     await again.close()
 
 
 async def test_what_was_refused_is_kept_once_and_read_back(tmp_path: Path) -> None:
     """The delivery that refuses a row may be repeated after a crash, and so may that which brings it back."""
-    spill = await opened(tmp_path)
-    await spill.keep_refused("token", b"row")
-    await spill.keep_refused("token", b"row")
+    journal = await opened(tmp_path)
+    await journal.keep_refused("token", b"row")
+    await journal.keep_refused("token", b"row")
     assert the_file(tmp_path, "*.refused").read_bytes() == b"row"
-    assert spill.bytes_held == 3
-    assert await spill.refused() == ["token"]
-    assert await spill.read_refused("token") == b"row"
+    assert journal.bytes_held == 3
+    assert await journal.refused() == ["token"]
+    assert await journal.read_refused("token") == b"row"
     for _ in range(2):
-        await spill.forget_refused("token")
-    assert spill.bytes_held == 0
-    assert await spill.refused() == []
-    await spill.close()
+        await journal.forget_refused("token")
+    assert journal.bytes_held == 0
+    assert await journal.refused() == []
+    await journal.close()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
@@ -283,8 +283,8 @@ async def test_a_failed_write_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """The disk takes a part of a record and fails: the record is refused, its neighbours stay, the next one goes."""
-    spill = await opened(tmp_path)
-    await spill.append(b"before")
+    journal = await opened(tmp_path)
+    await journal.append(b"before")
     really = os.pwrite
 
     def half(descriptor: int, data: bytes, offset: int) -> int:
@@ -295,9 +295,9 @@ async def test_a_failed_write_leaves_nothing_half_written(
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", half)
         with pytest.raises(OverloadedError if number != errno.EIO else TransientError, match="nothing was recorded"):
-            await spill.append(b"x" * 100)
-    await spill.append(b"after")
-    await spill.close()
+            await journal.append(b"x" * 100)
+    await journal.append(b"after")
+    await journal.close()
     again = await opened(tmp_path)
     assert await drained(again) == [[b"before", b"after"]]
     await again.close()
@@ -307,8 +307,8 @@ async def test_a_failure_that_cannot_be_cut_is_an_unknown_outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the record may come back after a restart, its caller must not be told that nothing happened."""
-    spill = await opened(tmp_path)
-    await spill.append(b"before")
+    journal = await opened(tmp_path)
+    await journal.append(b"before")
 
     def fails(*_: object) -> None:
         raise OSError(errno.EIO, "broken")
@@ -317,9 +317,9 @@ async def test_a_failure_that_cannot_be_cut_is_an_unknown_outcome(
         patch.setattr(os, "fdatasync", fails)
         patch.setattr(os, "ftruncate", fails)
         with pytest.raises(OutcomeUnknownError, match="could not be cut"):
-            await spill.append(b"unknown")
-    await spill.append(b"x")
-    await spill.close()
+            await journal.append(b"unknown")
+    await journal.append(b"x")
+    await journal.close()
     again = await opened(tmp_path)
     assert await drained(again) == [[b"before", b"x"]]
     await again.close()
@@ -331,8 +331,8 @@ async def test_what_was_acknowledged_around_an_uncut_failure_is_handed_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, *, reopened: bool
 ) -> None:
     """The segment is sealed over the rest of a failed write, whatever the disk still refuses then."""
-    spill = await opened(tmp_path)
-    await spill.append(b"before")
+    journal = await opened(tmp_path)
+    await journal.append(b"before")
 
     def fails(*_: object) -> None:
         raise OSError(errno.EIO, "broken")
@@ -341,36 +341,36 @@ async def test_what_was_acknowledged_around_an_uncut_failure_is_handed_out(
         patch.setattr(os, "fdatasync", fails)
         patch.setattr(os, "ftruncate", fails)
         with pytest.raises(OutcomeUnknownError, match="could not be cut"):
-            await spill.append(b"of unknown outcome")
-    await spill.append(b"x")
+            await journal.append(b"of unknown outcome")
+    await journal.append(b"x")
     with monkeypatch.context() as patch:
         if broken:
             patch.setattr(broken, fails)
-        segment = await spill.next_segment()
+        segment = await journal.cursor().next_segment()
     if reopened:
-        await spill.close()
-        spill = await opened(tmp_path)
-        assert (await spill.next_segment()).name == segment.name
-    assert await drained(spill) == [[b"before", b"x"]]
-    assert spill.bytes_held == 0
-    await spill.append(b"after")
-    assert await drained(spill) == [[b"after"]]
-    await spill.close()
+        await journal.close()
+        journal = await opened(tmp_path)
+        assert (await journal.cursor().next_segment()).name == segment.name
+    assert await drained(journal) == [[b"before", b"x"]]
+    assert journal.bytes_held == 0
+    await journal.append(b"after")
+    assert await drained(journal) == [[b"after"]]
+    await journal.close()
 
 
 FILL = """
 import asyncio, resource, sys
 from pathlib import Path
 from stores.errors import OverloadedError
-from stores.clickhouse.spill import Spill
+from stores.journal.journal import Bounds, Journal
 
 async def main():
     if sys.argv[2] != "0":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-    spill = await Spill.open(Path(sys.argv[1]), segment_age_s=3600.0)
+    journal = await Journal.open(Path(sys.argv[1]), bounds=Bounds(segment_age_s=3600.0))
     for number in range(100_000):
         try:
-            await spill.append(b"%06d" % number + b"x" * 1000)
+            await journal.append(b"%06d" % number + b"x" * 1000)
         except OverloadedError as error:
             print(number, error)
             return
@@ -391,11 +391,11 @@ def fill(folder: Path, limit: int) -> int:
 
 async def check_filled(folder: Path, acknowledged: int) -> None:
     """Exactly what was acknowledged is there."""
-    spill = await opened(folder)
-    records = [record for segment in await drained(spill) for record in segment]
+    journal = await opened(folder)
+    records = [record for segment in await drained(journal) for record in segment]
     assert [int(record[:6]) for record in records] == list(range(acknowledged))
     assert acknowledged > 50
-    await spill.close()
+    await journal.close()
 
 
 def test_a_file_that_may_not_grow_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:

@@ -1,0 +1,270 @@
+"""The socket of a replica: a question in one piece is answered at once, in parts by the app, and both answer alike."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+import pytest
+import uvicorn
+
+from serve_apps import fast_path
+from serve_apps.api import create_api
+from serve_apps.fast_path import LoopLag
+from stores.backoff import until_done
+from tests.integration.api.conftest import ORIGIN, OneView, question
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from serve_apps.api import ApiSettings
+    from serve_apps.fast_path import FastPath
+    from tests.integration.api.conftest import Api
+
+ANEW = {"date", "x-request-id", "content-length"}  # of each answer
+OWN = {"prediction_id", "processing_time_ms"}
+SINGLE = "/predict/single"
+
+
+class Said(NamedTuple):
+    """One response."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    def alike(self) -> tuple[int, set[str], Any]:
+        """What does not differ between two answers to the same question."""
+        body = {name: value for name, value in self.body.items() if name not in OWN}
+        return self.status, set(self.headers) - ANEW, body
+
+
+class Replica:
+    """The app behind a real socket, started as Serve does it: the app first, then the server."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._app = create_api(settings, OneView())
+        self.server: uvicorn.Server | None = None
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    async def _serve(self) -> None:
+        async with self._app.router.lifespan_context(self._app):
+            config = uvicorn.Config(self._app, host="127.0.0.1", port=0, lifespan="off", log_config=None)
+            self.server = uvicorn.Server(config)
+            await self.server.serve()
+
+    def stop(self) -> None:
+        """Ask it to stop."""
+        assert self.server is not None
+        self.server.should_exit = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.server is not None and self.server.should_exit
+
+    @property
+    def fast(self) -> FastPath:
+        """What answers at once."""
+        path: FastPath = self._app.state.fast_path
+        return path
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self.server is not None
+        port: int = self.server.servers[0].sockets[0].getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(settings: ApiSettings) -> Iterator[Replica]:
+    """A started replica; at the end it is asked to stop and does."""
+    replica = Replica(settings)
+    replica.thread.start()
+    try:
+        asyncio.run(until_done(lambda: _started(replica), lambda _: True))
+        yield replica
+    finally:
+        replica.stop()
+        replica.thread.join(30)
+        assert not replica.thread.is_alive()
+
+
+async def _started(replica: Replica) -> None:
+    assert replica.thread.is_alive()
+    if replica.server is None or not replica.server.started:
+        raise RuntimeError
+
+
+@pytest.fixture(scope="module")
+def replica(api: Api) -> Iterator[Replica]:
+    """One replica for the module."""
+    with running(api.settings) as started:
+        yield started
+
+
+def raw(body: Any, path: str = SINGLE, **headers: str) -> bytes:
+    """A request as bytes."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    given = {"host": "riftline", "content-type": "application/json", "content-length": str(len(content)), **headers}
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + content
+
+
+async def _connected(replica: Replica) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", replica.port)
+    yield reader, writer
+    writer.close()
+
+
+async def _response(reader: asyncio.StreamReader) -> Said:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+    body = await reader.readexactly(int(headers["content-length"]))
+    return Said(int(head[0].split()[1]), headers, json.loads(body))
+
+
+async def ask(replica: Replica, pieces: list[bytes]) -> Said:
+    """The response to a request that comes in these pieces, each sent when the one before was."""
+    async for reader, writer in _connected(replica):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        return await asyncio.wait_for(_response(reader), 20)
+    raise AssertionError
+
+
+def both(replica: Replica, request: bytes) -> tuple[Said, Said, int]:
+    """What is said to the request in one piece, to its head and body apart, and how many were answered at once."""
+    before = replica.fast.answered
+    whole = asyncio.run(ask(replica, [request]))
+    at_once = replica.fast.answered - before
+    body_at = request.index(b"\r\n\r\n") + 4
+    parted = asyncio.run(ask(replica, [request[: body_at - 2], request[body_at - 2 : -1], request[-1:]]))
+    return whole, parted, at_once
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"prop_value": 4.0, "prop_type": "assists", "map_range": [1, 3], "best_of": 5},
+        {"opponent": "Gen.G", "tournament": "LCK", "match_date": "2026-06-02", "position_roles": ["mid"]},
+        {"champions": ["Azir"], "map_range": [1, 1]},
+        {"player_names": ["Nobody At All"]},
+        {"opponent": "T1", "team": "T1"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", [SINGLE, "/v1/predict/single"])
+def test_both_answer_alike(replica: Replica, path: str, changes: dict[str, Any]) -> None:
+    """Status, the names of the headers and the whole answer but for its own id and time, right or refused."""
+    whole, parted, at_once = both(replica, raw(question(**changes), path))
+    assert whole.alike() == parted.alike()
+    assert at_once == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (question(explain=True), {}, 200),
+        (question(), {"origin": ORIGIN}, 200),
+        (question(), {"idempotency_key": "k-1"}, 200),
+        (question(), {"accept": "application/vnd.riftline.v9+json"}, 406),
+        (question(), {"content_type": "text/plain"}, 415),
+        (question(), {"authorization": "Bearer rl_no_such_key"}, 401),
+        (question(prop_value=-1), {}, 422),
+        (b"{", {}, 400),
+        (b"", {}, 422),
+    ],
+    ids=str,
+)
+def test_what_is_not_plain_is_left_to_the_app(
+    replica: Replica, body: Any, headers: dict[str, str], status: int
+) -> None:
+    """It is answered as ever, and not at once."""
+    whole, parted, at_once = both(replica, raw(body, **headers))
+    assert (whole.status, parted.status, at_once) == (status, status, 0)
+
+
+def test_a_caller_is_known_by_the_key(api: Api, replica: Replica) -> None:
+    """After the first look at a key its questions are answered at once, and its user reads them in the history."""
+    request = raw(question(), authorization=api.user["Authorization"])
+    asyncio.run(ask(replica, [request]))
+    before = replica.fast.answered
+    said = asyncio.run(ask(replica, [request]))
+    assert replica.fast.answered == before + 1
+    found = api.client.get(f"/predictions/{said.body['prediction_id']}", headers=api.user)
+    assert found.status_code == 200
+    assert found.json()["confidence"] == said.body["confidence"]
+
+
+def test_answers_keep_their_order(replica: Replica) -> None:
+    """Questions that come before the answers, together or mixed with others, are answered one after the other."""
+    lines = [0.5, 1.5, 2.5, 3.5]
+
+    async def all_at_once() -> list[float]:
+        async for reader, writer in _connected(replica):
+            for line in lines:
+                writer.write(raw(question(prop_value=line)))
+                await writer.drain()
+                writer.write(raw(question(prop_value=line, explain=True)))
+            said = [await asyncio.wait_for(_response(reader), 20) for _ in range(2 * len(lines))]
+            return [one.body["confidence"] for one in said]
+        raise AssertionError
+
+    confidences = asyncio.run(all_at_once())
+    expected = [
+        httpx.post(f"http://127.0.0.1:{replica.port}{SINGLE}", json=question(prop_value=line)).json()["confidence"]
+        for line in lines
+    ]
+    assert confidences == [one for one in expected for _ in range(2)]
+
+
+def test_a_stopping_replica_answers_what_it_took(api: Api) -> None:
+    """Questions under way when it is asked to stop get their answers, and then the connection is closed."""
+
+    async def under_way(replica: Replica) -> list[BaseException | int]:
+        async def one() -> int:
+            async for reader, writer in _connected(replica):
+                statuses = []
+                for _ in range(200):
+                    writer.write(raw(question()))
+                    statuses.append((await _response(reader)).status)
+                    if replica.stopping and reader.at_eof():
+                        break
+                return len(statuses)
+            raise AssertionError
+
+        asking = [asyncio.create_task(one()) for _ in range(8)]
+        await asyncio.sleep(0)
+        replica.stop()
+        done = await asyncio.gather(*asking, return_exceptions=True)
+        return [one for one in done if isinstance(one, asyncio.IncompleteReadError) and one.partial]
+
+    with running(api.settings) as replica:
+        assert asyncio.run(under_way(replica)) == []
+
+
+def test_a_late_loop_sheds(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the event loop is too far behind, a question gets 503 with Retry-After before anything is spent on it."""
+    before = replica.fast.answered
+    monkeypatch.setattr(fast_path, "MOST_LAG_S", -1.0)
+    said = asyncio.run(ask(replica, [raw(question())]))
+    assert (said.status, said.headers["retry-after"], said.body["code"]) == (503, "1", "overloaded")
+    assert replica.fast.answered == before
+
+
+async def test_the_lag_of_a_busy_loop_is_seen() -> None:
+    """A loop that is held up shows how long."""
+    moments = iter([0.0, 0.02, 0.02, 0.3])
+    lag = LoopLag(lambda: next(moments))
+    with pytest.raises(RuntimeError):  # the moments end
+        await lag.keep()
+    assert lag.seconds == pytest.approx(0.26)

@@ -1,0 +1,109 @@
+"""Machine code: compiled once and for one signature, IEEE's operations, and all of it can be had in advance."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from stores.kernels import kernel, part, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Sums = Callable[[NDArray[np.float64], NDArray[np.float64]], None]
+
+# in a process of its own: after `warm` every kernel that an answer needs is there, and an answer compiles nothing
+WARM = """
+import tests.unit.conftest as shared
+from actors.answers import look
+from actors.ensemble import PropEnsemble
+from numba.core import event
+from tests.unit.small_world import PLAYERS, ask, world
+
+compiled = []
+
+class Seen(event.Listener):
+    def on_start(self, event):
+        compiled.append(event.data["dispatcher"])
+
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Seen())
+PropEnsemble.warm()
+before = len(compiled)
+model = shared.small_model.__wrapped__()
+for maps in ((1, 1), (1, 5)):
+    look(ask("Faker", "Chovy", maps=maps, champions=("Ahri", "Jinx")), world(PLAYERS), model).at_line(3.5)
+print(before > 0, len(compiled) - before)
+"""
+
+
+@part
+def _halved(value: float) -> float:
+    return value / 2.0
+
+
+@kernel("void(float64[::1], float64[::1])")
+def _running(values: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+    total = 0.0
+    for at in range(len(values)):
+        total += _halved(values[at]) / values[at] * values[at]
+        sums[at] = total
+
+
+@pytest.fixture(scope="module")
+def running() -> Sums:
+    """A kernel of sums in order."""
+    return _running()
+
+
+def test_it_is_compiled_once(running: Sums) -> None:
+    """Whoever asks gets the same machine code."""
+    assert _running() is running
+
+
+def test_operations_are_those_that_are_written(running: Sums) -> None:
+    """Nothing is fused or reordered, so that Python's own floats give the same bits; 0 / 0 is no error."""
+    values = np.random.default_rng(3).lognormal(0.0, 4.0, 1001)
+    values[900] = 0.0
+    sums = np.empty_like(values)
+    running(values, sums)
+    total, expected = 0.0, []
+    for value in values[:900].tolist():
+        total += value / 2.0 / value * value
+        expected.append(total)
+    assert sums[:900].tolist() == expected
+    assert np.isnan(sums[900:]).all()
+
+
+@pytest.mark.parametrize("values", [np.ones(4)[::2], np.ones(2, dtype=np.float32), np.ones((2, 1))])
+def test_nothing_but_its_signature_gets_in(running: Sums, values: NDArray[np.float64]) -> None:
+    """Other arrays are refused and not compiled for."""
+    with pytest.raises(TypeError, match="No matching definition"):
+        running(values, np.empty(2))
+
+
+def test_a_plain_array_is_itself_or_a_copy() -> None:
+    """What is contiguous and writeable stays; all else is copied to be so."""
+    values = np.arange(6.0).reshape(2, 3)
+    assert plain(values) is values
+    fixed = values.copy()
+    fixed.flags.writeable = False
+    for one in (fixed, np.asfortranarray(values)):
+        assert plain(one).flags.carray
+        assert plain(one).tolist() == values.tolist()
+
+
+def test_after_warming_an_answer_compiles_nothing() -> None:
+    """A replica that is ready never compiles while somebody waits."""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.split() == ["True", "0"]
