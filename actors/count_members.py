@@ -1,8 +1,8 @@
 """The members that expect a player's count on a map, each for a lost and for a won map, and their combination.
 
-- ``results``: the player's own mean when his team lost and when it won, drawn to his role.
 - ``hierarchy``: kills of the team in such a result, times the player's share (stores.features.kill_model).
-- ``correction``: trees that correct the geometric mean of these two (Poisson objective, their log mean as offset).
+- ``correction``: trees that correct the geometric mean of ``hierarchy`` and the player's own mean in such a result
+  (Poisson objective, the log of it as offset). By itself the own mean gained nothing in the combination (docs/model.md).
 - ``direct``: trees that know neither (Tweedie objective).
 - ``draft``: trees that correct the combination for the champion, where it is known.
 """
@@ -34,7 +34,6 @@ LEAST_MEAN = 0.02  # no offset may be zero
 class Member(StrEnum):
     """Every member that takes part in the combination, in its order."""
 
-    RESULTS = "results"
     HIERARCHY = "hierarchy"
     CORRECTION = "correction"
     DIRECT = "direct"
@@ -96,14 +95,16 @@ def drafted_means(
 
 
 def structural_means(prop: PropType, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What the members ``results`` and ``hierarchy`` expect, each of shape [n, 2]."""
-    members = _without_trees(prop, features)
-    return members[0], members[1]
+    """The player's own mean and what ``hierarchy`` expects, each of shape [n, 2]."""
+    columns = _STRUCTURAL[prop]
+    own, shared = (np.maximum(features[:, columns[at]].astype(np.float64), LEAST_MEAN) for at in range(2))
+    return own, shared
 
 
 def offsets(prop: PropType, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """The mean that ``correction`` corrects, of shape [n, 2]."""
-    return np.asarray(_without_trees(prop, features)[2])
+    ones = np.ones((len(features), len(RESULTS)))  # trees that say nothing
+    return np.asarray(_members(prop, features, ones, ones)[list(Member).index(Member.CORRECTION)])
 
 
 def member_means(
@@ -117,12 +118,6 @@ def _of_all(prop: PropType, trees: Mapping[Trees, CompiledTrees], features: NDAr
     """The same as one array of shape [members, n, 2]."""
     factors = trees[Trees.CORRECTION].predict_by_result(features)
     return _members(prop, features, factors, trees[Trees.DIRECT].predict_by_result(features))
-
-
-def _without_trees(prop: PropType, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The same of trees that say nothing: the third member is then the offset itself."""
-    ones = np.ones((len(features), len(RESULTS)))
-    return _members(prop, features, ones, ones)
 
 
 def _members(
@@ -146,12 +141,11 @@ def _member_means(
     """``factors`` are what ``correction`` says, ``columns`` those of the structural means."""
     for row in range(len(features)):
         for result in range(len(RESULTS)):
-            for member in range(2):
-                known = np.float64(features[row, columns[member, result]])
-                members[member, row, result] = max(known, LEAST_MEAN)  # in this order NaN stays
-            own, shared = members[0, row, result], members[1, row, result]
-            members[2, row, result] = math.sqrt(own * shared) * factors[row, result]
-            members[3, row, result] = direct[row, result]
+            own = max(np.float64(features[row, columns[0, result]]), LEAST_MEAN)  # in this order NaN stays
+            shared = max(np.float64(features[row, columns[1, result]]), LEAST_MEAN)
+            members[0, row, result] = shared
+            members[1, row, result] = math.sqrt(own * shared) * factors[row, result]
+            members[2, row, result] = direct[row, result]
 
 
 @kernel("void(float64[::1], float64[:, ::1], float64[::1])")

@@ -23,6 +23,7 @@ from scipy.special import betainc
 
 from benchmarks.released import read_released
 from serve_apps.wire import PredictionRequest  # noqa: TC001 — FastAPI reads the annotation
+from stores import kernels
 from stores.domain.props import PropType, Side
 from stores.features.vector import assemble
 from stores.settings import Settings
@@ -63,9 +64,10 @@ class Peer:
         self._leagues = {
             entry.name: row[None, :] for entry, row in zip(shard.tournaments, shard.tournament_features, strict=True)
         }
-        self._sizes = {PropType(name): values["sizes"] for name, values in described["props"].items()}
-        self._boosters = {prop: _booster(released.files[f"{prop}.ubj"]) for prop in self._sizes}
+        self._sizes = {PropType(name): values["before"]["sizes"] for name, values in described["props"].items()}
+        self._boosters = {prop: _booster(released.files[f"{prop}.direct.ubj"]) for prop in self._sizes}
         self._version = released.record.model_version
+        kernels.warm()
 
     def answer(self, request: PredictionRequest) -> PeerAnswer:
         """The negative binomial answer for one player. Raises KeyError for an unknown name."""
@@ -78,8 +80,10 @@ class Peer:
         maps = np.arange(first, last + 1)
         one, ours, theirs, context = (np.repeat(row, len(maps), axis=0) for row in (player, team, opponent, league))
         rows = assemble(one, ours, theirs, context, np.full(len(maps), entry.position), maps)
-        mean = float(self._boosters[request.prop_type].inplace_predict(rows).sum())
-        over = _over(request.prop_value, mean, self._sizes[request.prop_type][entry.position] * len(maps))
+        results = np.repeat(np.arange(2, dtype=np.float32), len(maps))  # lost and won: taken as equally likely
+        rows = np.column_stack([np.tile(rows, (2, 1)), results])
+        mean = float(self._boosters[request.prop_type].inplace_predict(rows).sum()) / 2
+        over = _over(request.prop_value, mean, self._sizes[request.prop_type][0][entry.position] * len(maps))
         side = Side.OVER if over >= 0.5 else Side.UNDER
         return PeerAnswer(
             player=entry.name,

@@ -200,7 +200,7 @@ def test_people_hear_of_each_part(found: tuple[Ablated, ...], said: list[str]) -
     """A line before each model that is fitted, with how many there are."""
     assert found
     assert len(said) == len(Member) + len(FAMILIES)
-    assert said[0] == f"left out 1 of {len(said)}: member results"
+    assert said[0] == f"left out 1 of {len(said)}: member hierarchy"
     assert said[-1].startswith(f"left out {len(said)} of {len(said)}: family")
 
 
@@ -266,7 +266,7 @@ def test_machines_read_every_part_and_the_regret(
     assert len(read["ablation"]) == len(found)
     first = read["ablation"][0]
     assert (first["left_out"], first["kind"], first["prop_type"], first["maps"]) == (
-        *("results", "member", "kills", "one"),
+        *("hierarchy", "member", "kills", "one"),
     )
     assert set(first["change"]["crps"]) == {"value", "low", "high"}
     regrets = {(one["maps"], one["method"]): one["regret"] for one in read["scores"]}

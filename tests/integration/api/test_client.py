@@ -41,8 +41,10 @@ def test_every_call(client: Riftline) -> None:
     assert batch.succeeded == 3
     kept = client.prediction(answer.prediction_id)
     assert (kept.confidence, kept.request.player_names) == (answer.confidence, ["Chovy"])
+    given = [item.result.prediction_id for item in batch.items if item.result]
+    assert [client.prediction(one).prediction_id for one in given] == given  # each is waited for, the history is not
     ids = [one.prediction_id for one in client.history({"[player_name][eq]": "Chovy"}, limit=2)]
-    assert {item.result.prediction_id for item in batch.items if item.result} <= {answer.prediction_id, *ids}
+    assert {answer.prediction_id, *given} <= set(ids)
     assert ids == sorted(ids, reverse=True)
     said = client.give_feedback(answer.prediction_id, FeedbackRequest(actual_stat_value=7))
     assert said.actual_result is ActualResult.OVER
