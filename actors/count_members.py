@@ -2,7 +2,7 @@
 
 - ``hierarchy``: kills of the team in such a result, times the player's share (stores.features.kill_model).
 - ``correction``: trees that correct the geometric mean of ``hierarchy`` and the player's own mean in such a result
-  (Poisson objective, the log of it as offset). By itself the own mean gained nothing in the combination (docs/model.md).
+  (Poisson objective, the log of it as offset); the own mean gained nothing in the combination (docs/model.md).
 - ``direct``: trees that know neither (Tweedie objective).
 - ``draft``: trees that correct the combination for the champion, where it is known.
 """
