@@ -6,8 +6,11 @@ PYTHON ?= python3
 export UV_PYTHON_DOWNLOADS := never
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
+# Run beside one another: mostly they wait for their own servers. What starts Ray is one, so that there is one cluster.
+GROUPS := tests-integration+e2e tests-contract tests-unit
+
 .DEFAULT_GOAL := help
-.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench bench-ensemble bench-stores clean
+.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench bench-ensemble bench-stores clean $(GROUPS)
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,7 +50,10 @@ check: install ## Formatting, lint, types and the import picture
 	$(BIN)/lint-imports
 
 test: check servers-fetch ## Install everything and run every check and test
-	$(BIN)/pytest -n 3
+	@$(MAKE) --no-print-directory --jobs 3 $(GROUPS)
+
+$(GROUPS): tests-%: install
+	$(BIN)/pytest $(addprefix tests/,$(subst +, ,$*))
 
 servers-fetch: install ## Get the real servers that tests start (Debian packages as root, the rest into .servers)
 	$(BIN)/python -m tests.servers --fetch || test -z "$$CI"

@@ -135,7 +135,11 @@ def test_anonymous_is_known_unless_a_key_is_required() -> None:
     assert refused.value.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("credential", [new_key(), SECRET[:-1], SECRET[:-1] + "!", "x", "é", SECRET.replace("l", "L")])
+@pytest.mark.parametrize(
+    "credential",
+    [new_key(), SECRET[:-1], SECRET[:-1] + "!", "x", "é", SECRET.replace("l", "L")],
+    ids=["another", "cut", "garbled", "short", "not ASCII", "capitals"],
+)
 async def test_a_wrong_key_is_refused_and_never_anonymous(credential: str) -> None:
     """And what was sent is nowhere in the answer."""
     door = Door()

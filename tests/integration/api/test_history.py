@@ -81,7 +81,9 @@ def test_another_users_prediction_is_not_found(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prediction_id", "status"), [(str(uuid4()), 422), ("x", 422), (str(new_prediction_id(utc_now())), 404)]
+    ("prediction_id", "status"),
+    [(str(uuid4()), 422), ("x", 422), (str(new_prediction_id(utc_now())), 404)],
+    ids=["no time in it", "no id", "nobody's"],
 )
 def test_an_unknown_id(api: Api, prediction_id: str, status: int) -> None:
     """An id that nobody gave is not found, what is no id is wrong."""
