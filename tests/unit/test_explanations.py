@@ -104,8 +104,8 @@ def test_both_teams_are_those_of_the_first_player(small_model: PropEnsemble, rat
 
 
 def structural_only(model: PropEnsemble) -> PropEnsemble:
-    """The small model without its trees, which were taught by noise: the structural members, half each."""
-    props = {prop: replace(of_prop, weights=(0.5, 0.5, 0.0, 0.0)) for prop, of_prop in model.parameters.props.items()}
+    """The small model without its trees, which were taught by noise: the structural member alone."""
+    props = {prop: replace(of_prop, weights=(1.0, 0.0, 0.0)) for prop, of_prop in model.parameters.props.items()}
     trees = {prop: model.members[prop].trees for prop in props}
     return type(model)(trees, replace(model.parameters, props=props))
 
