@@ -93,7 +93,7 @@ class RequestNames:
 
 
 def name_log_records() -> None:
-    """Let every record of this process bear ``request_id`` and ``traceparent``, and ours say the id. Idempotent."""
+    """Let every record of this process bear ``http_request_id`` and ``http_traceparent``, and ours say the id. Idempotent."""
     made = logging.getLogRecordFactory()
     if isinstance(made, _NamingFactory):
         return
@@ -107,8 +107,9 @@ class _NamingFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._made(*args, **kwargs)
         context = _current.get()
-        record.request_id = context.request_id if context else ""
-        record.traceparent = context.traceparent if context else ""
+        # not `request_id`: Serve gives its own records that name, and a record refuses to be given one twice
+        record.http_request_id = context.request_id if context else ""
+        record.http_traceparent = context.traceparent if context else ""
         if context and record.name.startswith(("serve_apps.", "stores.", "actors.")) and isinstance(record.msg, str):
             said = f"request {context.request_id}: "
             if context.traceparent:

@@ -64,7 +64,7 @@ async def test_a_sane_id_is_kept(given_id: str, caplog: pytest.LogCaptureFixture
         f"request {given_id} trace {TRACE}: at 50%",
         f"request {given_id} trace {TRACE}: plain 100%",
     ]
-    assert {record.request_id for record in caplog.records} == {given_id}  # type: ignore[attr-defined]
+    assert {record.http_request_id for record in caplog.records} == {given_id}  # type: ignore[attr-defined]
     assert current() is None
 
 
@@ -102,3 +102,12 @@ async def test_what_failed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     await _ask({"x-request-id": "abc"}, 503)
     (line,) = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
     assert line.startswith("request abc: GET '/x\\n': 503 in ")
+
+
+def test_records_of_others_keep_their_own_names(caplog: pytest.LogCaptureFixture) -> None:
+    """Serve gives its records a `request_id`; a record refuses to be given a name that it has."""
+    name_log_records()
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("ray.serve").info("served", extra={"request_id": "theirs", "traceparent": "theirs"})
+    (record,) = caplog.records
+    assert (record.request_id, record.http_request_id) == ("theirs", "")  # type: ignore[attr-defined]
