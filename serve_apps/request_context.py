@@ -93,7 +93,7 @@ class RequestNames:
 
 
 def name_log_records() -> None:
-    """Let every record of this process bear ``http_request_id`` and ``http_traceparent``, and ours say the id. Idempotent."""
+    """Let every record of this process bear ``http_request_id`` and ``http_traceparent``; ours say them. Idempotent."""
     made = logging.getLogRecordFactory()
     if isinstance(made, _NamingFactory):
         return
