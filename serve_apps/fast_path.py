@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -87,7 +88,7 @@ class FastPath:
         if head is None:
             return False
         if self._lag.seconds > MOST_LAG_S:  # before anything is spent on it
-            reply(_problem(OverloadedError(f"the event loop is {self._lag.seconds:.2f} s behind"), head))
+            reply(_late())
             return True
         asks = self._admitted(asked)
         if asks is None:
@@ -205,7 +206,14 @@ def _plain(headers: Sequence[tuple[bytes, bytes]]) -> _Head | None:
     return _Head(request_id_of(given.decode("latin-1")).encode(), agent)
 
 
+@cache
+def _late() -> Answered:
+    """The answer when the event loop is too far behind: made once, since a flood must not cost a log line each."""
+    return _problem(OverloadedError(f"the event loop is more than {MOST_LAG_S} s behind"), _Head(b"", None))
+
+
 def _problem(error: Exception, head: _Head, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answered:
     response = problem_response(problem_of(error))
     own = [(name, value) for name, value in response.raw_headers if name != b"content-length"]
-    return Answered(response.status_code, (*own, *_CACHING, (HEADER, head.request_id), *headers), bytes(response.body))
+    named = ((HEADER, head.request_id),) if head.request_id else ()
+    return Answered(response.status_code, (*own, *_CACHING, *named, *headers), bytes(response.body))
