@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from stores.domain.props import PropRequest
 
 PATH: Final = "/predict/single"
-MOST_LAG_S = 0.1  # beyond it, what waits for the event loop would be answered too late
+MOST_LAG_S = 0.25  # beyond it, what waits for the event loop would be answered too late
 TICK_S = 0.02
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _ACCEPTED = frozenset({b"*/*", b"application/json", b"application/vnd.riftline.v1+json"})
