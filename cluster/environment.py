@@ -44,6 +44,9 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "10",  # above the slowest batch; without it a hung replica is waited for
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_RISE": "1",
+        # a dead replica is known at once by its connections; a check that is late must not take a busy one away
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FASTINTER": "1s",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "2s",  # also how long a busy event loop may take to answer the check
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         # of HAProxy's 40 us a request these save half, and 25 us of Python that parsed a metrics datagram for each

@@ -83,6 +83,11 @@ class Quotas:
         self._probe_at = 0.0
 
     @property
+    def owed(self) -> int:
+        """The tokens that were spent on credit and that the shared buckets were not told of, or had not."""
+        return sum(-account.balance for account in self._accounts.values() if account.balance < 0)
+
+    @property
     def alone(self) -> bool:
         """Whether this replica counts alone because the shared buckets do not answer."""
         return self._alone

@@ -218,7 +218,7 @@ def test_unknown_versions(riftline: Riftline) -> None:
         assert_problem(answer, 406, "unknown-version")
     either = {"Accept": "application/vnd.riftline.v2+json, */*;q=0.1"}
     assert riftline.client.get("/models/status", headers=either).status_code == 200
-    for path in ("/v2/models/status", "/v0/predict/single", "/v999999999999999999999999/x"):
+    for path in ("/v3/models/status", "/v0/predict/single", "/v999999999999999999999999/x"):
         assert_problem(riftline.client.get(path), 404, "unknown-version")
 
 

@@ -275,7 +275,8 @@ async def test_replicas_overshoot_by_no_more_than_their_credit(
     for quotas in ours:
         await quotas.close()
     (left,) = await RedisRateLimits(redis).take([Demand(HOME, (limit,))], 0)
-    assert abs(left.buckets[0].remaining - max(tokens - passed, 0)) <= 1
+    owed = sum(quotas.owed for quotas in ours)  # by whom found it empty, before another gave back
+    assert abs(left.buckets[0].remaining - max(tokens - passed + owed, 0)) <= 1
     await redis.close()
 
 
