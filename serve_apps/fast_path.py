@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,7 +22,7 @@ from serve_apps.request_context import HEADER, request_id_of
 from serve_apps.service import Caller
 from serve_apps.usage_log import call_of
 from serve_apps.wire import PredictionRequest
-from stores.errors import InvalidError, OverloadedError
+from stores.errors import InvalidError, OverloadedError, RiftlineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -88,7 +88,9 @@ class FastPath:
         if head is None:
             return False
         if self._lag.seconds > MOST_LAG_S:  # before anything is spent on it
-            reply(_late())
+            late = _late()
+            self._metrics.note(PATH, "POST", late.status, time.perf_counter() - begun, len(late.body))
+            reply(late)
             return True
         asks = self._admitted(asked)
         if asks is None:
@@ -98,11 +100,11 @@ class FastPath:
         try:
             caller = Caller(ticket.address, head.user_agent, ticket.identity.user_id, ticket.identity.api_key_id)
             record, document = self._service.prepare(request, caller)
+            call.body = orjson.dumps(document)  # what cannot be said is not recorded
             flushed = self._behind.add(record)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller hears of it
             call.fail(error)
             return True
-        call.body = orjson.dumps(document)
         flushed.add_done_callback(call.finish)
         return True
 
@@ -120,18 +122,18 @@ class FastPath:
 
     def note(self, call: _Call, answered: Answered) -> None:
         """Count one answer, and keep it as a call."""
-        self.answered += 1
         seconds, size = time.perf_counter() - call.begun, len(answered.body)
         self._metrics.note(PATH, "POST", answered.status, seconds, size)
-        self._behind.note_call(
-            call_of(
-                (PATH, "POST", answered.status),
-                call.ticket,
-                seconds,
-                (len(call.asked.body), size),
-                call.head.user_agent,
+        with suppress(RiftlineError):  # a head that no table takes is no reason to fail an answer
+            self._behind.note_call(
+                call_of(
+                    (PATH, "POST", answered.status),
+                    call.ticket,
+                    seconds,
+                    (len(call.asked.body), size),
+                    call.head.user_agent,
+                )
             )
-        )
 
 
 @asynccontextmanager
@@ -183,8 +185,9 @@ class _Call:
         self._give(_problem(error, self.head, self.ticket.headers))
 
     def _give(self, answered: Answered) -> None:
-        self.path.note(self, answered)
+        self.path.answered += 1
         self._reply(answered)
+        self.path.note(self, answered)
 
 
 def _plain(headers: Sequence[tuple[bytes, bytes]]) -> _Head | None:

@@ -1,4 +1,4 @@
-"""What requests cost, summed in the process: latencies, statuses, hits of the cache."""
+"""What requests cost, summed in the process: latencies and statuses."""
 
 from __future__ import annotations
 
@@ -49,27 +49,18 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self._latencies: defaultdict[tuple[str, str, int], Latencies] = defaultdict(Latencies)
-        self._cache = [0, 0]
         self._since = time.monotonic()
 
     def note(self, endpoint: str, method: str, status: int, seconds: float, response_bytes: int = 0) -> None:
         """Count one answered request."""
         self._latencies[endpoint, method, status].add(seconds, response_bytes)
 
-    def note_cached(self, *, hit: bool) -> None:
-        """Count one look into the cache of answers."""
-        self._cache[hit] += 1
-
     def take(self, now: datetime) -> list[Point]:
         """The counts as points of the moment ``now``; counting begins anew."""
-        latencies, (misses, hits), since = self._latencies, self._cache, self._since
+        latencies, since = self._latencies, self._since
         self.__init__()  # type: ignore[misc]  # everything anew
         elapsed_s = max(time.monotonic() - since, 1e-3)
-        points = [_point(key, found, elapsed_s, now) for key, found in latencies.items()]
-        if looks := hits + misses:
-            rates = {"hit_rate": 100 * hits / looks, "miss_rate": 100 * misses / looks}
-            points.append(Point("cache_metrics", {"cache_type": "answers", "operation": "get"}, rates, now))
-        return points
+        return [_point(key, found, elapsed_s, now) for key, found in latencies.items()]
 
 
 def _point(key: tuple[str, str, int], found: Latencies, elapsed_s: float, now: datetime) -> Point:

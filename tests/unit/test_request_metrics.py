@@ -25,13 +25,11 @@ def test_a_percentile_is_at_most_nine_percent_too_high(seconds: list[float], per
 
 
 def test_points_hold_what_was_counted_and_counting_begins_anew() -> None:
-    """One point for each endpoint and status, one for the cache; the second take has none."""
+    """One point for each endpoint and status; the second take has none."""
     metrics = RequestMetrics()
     for status, seconds in ((200, 0.001), (200, 0.003), (503, 0.5)):
         metrics.note("/predict/single", "POST", status, seconds, 100)
-    for hit in (True, True, True, False):
-        metrics.note_cached(hit=hit)
-    answered, failed, cache = metrics.take(NOON)
+    answered, failed = metrics.take(NOON)
     assert answered.tags == {
         "endpoint": "/predict/single",
         "method": "POST",
@@ -43,5 +41,4 @@ def test_points_hold_what_was_counted_and_counting_begins_anew() -> None:
     assert (answered.fields["error_rate"], failed.fields["error_rate"]) == (0.0, 100.0)
     assert answered.fields["throughput"] == pytest.approx(2 * failed.fields["throughput"])
     assert answered.fields["response_size"] == 100.0
-    assert dict(cache.fields) == {"hit_rate": 75.0, "miss_rate": 25.0}
     assert metrics.take(NOON) == []

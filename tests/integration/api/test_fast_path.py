@@ -205,6 +205,14 @@ def test_a_caller_is_known_by_the_key(api: Api, replica: Replica) -> None:
     assert found.json()["confidence"] == said.body["confidence"]
 
 
+@pytest.mark.parametrize("agent", ["", "é" * 600, "tab\there", "\x80\xff"], ids=["empty", "long", "tab", "latin"])
+def test_any_agent_is_answered(replica: Replica, agent: str) -> None:
+    """Whatever the tables make of a client's name, its question is answered, by both ways."""
+    request = raw(question()).replace(b"host: riftline", b"host: riftline\r\nuser-agent: " + agent.encode("latin-1"))
+    whole, parted, _ = both(replica, request)
+    assert (whole.status, parted.status) == (200, 200)
+
+
 def test_answers_keep_their_order(replica: Replica) -> None:
     """Questions that come before the answers, together or mixed with others, are answered one after the other."""
     lines = [0.5, 1.5, 2.5, 3.5]
