@@ -18,7 +18,8 @@ from serve_apps.admission import TICKET, opened_gate
 from serve_apps.destinations import Destinations
 from serve_apps.fast_path import opened_fast_path
 from serve_apps.openapi_document import operation_id
-from serve_apps.refusals import MEDIA_TYPE
+from serve_apps.problem_responses import READ, WRITE
+from serve_apps.problem_responses import problems as problems_of
 from serve_apps.request_metrics import RequestMetrics
 from serve_apps.service import Caller, PredictionService
 from serve_apps.state import OK, ServingState, checks
@@ -46,10 +47,7 @@ HOUR_S = 3600.0
 MAX_CURVE_LINES = 401
 MAX_FOUND = 200
 _log = logging.getLogger(__name__)
-_PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-_READ_PROBLEMS = (401, 403, 404, 406, 422, 429, 500, 503)
-_WRITE_PROBLEMS = (*_READ_PROBLEMS, 400, 413, 415)
-_LIVENESS_PROBLEMS = (406, 500)
+_LIVENESS = (406, 500)
 _CURVE_FIELDS = {  # the question's fields, as the curve's parameters are called
     "map_range": "map_last",
     "map_range.0": "map_first",
@@ -150,23 +148,19 @@ def caller_of(request: Request) -> Caller:
     return Caller(ticket.address, agent[:500] if agent else None, identity.user_id, identity.api_key_id)
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return dict.fromkeys(statuses, _PROBLEM)
-
-
 predictions = APIRouter(tags=["predictions"])
-catalogue = APIRouter(tags=["catalogue"], responses=_problems(*_READ_PROBLEMS))
-operations = APIRouter(tags=["operations"], responses=_problems(*_LIVENESS_PROBLEMS))
+catalogue = APIRouter(tags=["catalogue"], responses=problems_of(*READ))
+operations = APIRouter(tags=["operations"], responses=problems_of(*_LIVENESS))
 
 
-@predictions.post("/predict/single", summary="Over or under one line", responses=_problems(*_WRITE_PROBLEMS))
+@predictions.post("/predict/single", summary="Over or under one line", responses=problems_of(*WRITE))
 async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
     """Answer one question. The answer is on disk before it is given, and in the database a moment later."""
     return await _service(request).single(body.to_domain(), caller_of(request), explained=body.explain)
 
 
 @predictions.post(
-    "/predict/batch", summary="Up to 1000 questions; a bad one fails alone", responses=_problems(*_WRITE_PROBLEMS)
+    "/predict/batch", summary="Up to 1000 questions; a bad one fails alone", responses=problems_of(*WRITE)
 )
 async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.BatchResponse:
     """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
@@ -175,9 +169,7 @@ async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.Batch
     return await _service(request).batch(body.requests, caller_of(request))
 
 
-@predictions.get(
-    "/predict/curve/{player_id}", summary="One distribution at many lines", responses=_problems(*_READ_PROBLEMS)
-)
+@predictions.get("/predict/curve/{player_id}", summary="One distribution at many lines", responses=problems_of(*READ))
 async def predict_curve(  # noqa: PLR0913, PLR0917  # the query's parameters
     request: Request,
     player_id: Annotated[str, Path(min_length=1, max_length=100, description="Id or name.", examples=["Faker"])],
@@ -267,7 +259,7 @@ async def find_tournaments(request: Request, q: SearchText = "", limit: Limit = 
     return [wire.Tournament(name=entry.name, patch=entry.patch, games=entry.games) for entry in found]
 
 
-@operations.get("/models/status", summary="The model that answers", responses=_problems(*_READ_PROBLEMS))
+@operations.get("/models/status", summary="The model that answers", responses=problems_of(*READ))
 async def models_status(request: Request) -> wire.ModelStatus:
     """Which model and which features this replica answers with."""
     state: ServingState = _service(request).state
