@@ -94,13 +94,6 @@ def drafted_means(
     return np.asarray(np.where(np.isnan(draft[:, :1]), means, means * factors))
 
 
-def structural_means(prop: PropType, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The player's own mean and what ``hierarchy`` expects, each of shape [n, 2]."""
-    columns = _STRUCTURAL[prop]
-    own, shared = (np.maximum(features[:, columns[at]].astype(np.float64), LEAST_MEAN) for at in range(2))
-    return own, shared
-
-
 def offsets(prop: PropType, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """The mean that ``correction`` corrects, of shape [n, 2]."""
     ones = np.ones((len(features), len(RESULTS)))  # trees that say nothing

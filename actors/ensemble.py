@@ -176,19 +176,11 @@ class PropEnsemble:
         pairs = zip(map(CountDistribution, pmf), map(CountDistribution, calibrated), strict=True)
         return [Forecast(base, true) for base, true in pairs]
 
-    def calibrated_pmf(  # noqa: PLR0913 — as sum_pmf
-        self,
-        prop: PropType,
-        means: MapMeans,
-        position: NDArray[np.int64],
-        map_range: MapRange,
-        *,
-        same_side: NDArray[np.bool_] | None = None,
-        best_of: int | None = None,
+    def calibrated_pmf(
+        self, prop: PropType, means: MapMeans, position: NDArray[np.int64], map_range: MapRange
     ) -> NDArray[np.float64]:
-        """As `sum_pmf`, calibrated."""
-        pmf = self.sum_pmf(prop, means, position, map_range, same_side=same_side, best_of=best_of)
-        return self.calibrate(prop, pmf, drafted=means.drafted)
+        """As `sum_pmf` of players of one team in a series of unknown format, calibrated."""
+        return self.calibrate(prop, self.sum_pmf(prop, means, position, map_range), drafted=means.drafted)
 
     def calibrate(self, prop: PropType, pmf: NDArray[np.float64], *, drafted: bool) -> NDArray[np.float64]:
         """The same counts with the cdf that outcomes showed to be true; both of shape [n, counts].

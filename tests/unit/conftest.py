@@ -11,12 +11,12 @@ import xgboost as xgb
 from hypothesis import settings
 
 from actors.compiled_trees import CompiledTrees
-from actors.count_members import CountMembers, Trees, draft_rows, offsets, result_rows
+from actors.count_members import LEAST_MEAN, CountMembers, Trees, draft_rows, offsets, result_rows
 from actors.count_sums import Correlations
 from actors.ensemble import ModelParameters, PropEnsemble, PropParameters, Spread
 from actors.series_results import SeriesParameters
 from stores.domain.props import PropType
-from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
+from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES, RESULTS
 from training.dataset import TrainingSet
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ def small_model() -> PropEnsemble:
         props[prop] = PropParameters(WEIGHTS, before, after)
     series = SeriesParameters(rating_weight=0.03, roster_weight=-0.02, spread=0.5, formats=(0.1, 0.6, 0.3))
     return PropEnsemble(trees, ModelParameters(props, series))
+
+
+def structural_means(prop: PropType, features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The player's own mean and what the member ``hierarchy`` expects, each of shape [n, 2], by their columns."""
+    own, shared = (
+        [MODEL_FEATURES.index(f"{prefix}_{prop}_when_{result}") for result in RESULTS]
+        for prefix in ("player", "expected")
+    )
+    return (
+        np.maximum(features[:, own].astype(np.float64), LEAST_MEAN),
+        np.maximum(features[:, shared].astype(np.float64), LEAST_MEAN),
+    )
 
 
 def _some_trees(

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from actors.count_members import Member, structural_means
+from actors.count_members import Member
 from actors.ensemble import ModelParameters, PropEnsemble
 from actors.series_results import SeriesParameters
 from cluster.cli import app
@@ -18,6 +18,7 @@ from cluster.evaluation_tables import show_ablation
 from cluster.show import people
 from stores.domain.props import PropType
 from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
+from tests.unit.conftest import structural_means
 from tests.unit.holdouts import holdout, play, seen
 from training.baselines import known_games
 from training.evaluation.ablation import FAMILY, MEMBER, Ablated, Ablation

@@ -16,11 +16,11 @@ from actors.count_members import (
     member_means,
     offsets,
     result_rows,
-    structural_means,
 )
 from stores.domain.props import PropType
 from stores.errors import InvalidError
 from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES
+from tests.unit.conftest import structural_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
