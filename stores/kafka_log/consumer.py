@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka import errors as driver
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from stores.errors import ConflictError, InvalidError, TransientError
@@ -146,7 +147,22 @@ class KafkaEventConsumer:
     def _commit(self, offsets: Mapping[Partition, int]) -> None:
         theirs = self._owned(offsets)
         metadata = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in theirs.items()}
-        self._client.commit(metadata, timeout_ms=self._patience_ms)
+        deadline = time.monotonic() + self._connection.deadline_s
+        while True:
+            try:
+                self._client.commit(metadata, timeout_ms=self._patience_ms)
+            except driver.RebalanceInProgressError:
+                if time.monotonic() >= deadline:
+                    raise
+                self._wait_for_the_share_out()
+                self._owned(offsets)  # who has lost a partition meanwhile must not commit it
+            else:
+                return
+
+    def _wait_for_the_share_out(self) -> None:
+        """Take part in the group's sharing out, which only a poll does; records are left to the next poll."""
+        self._client.pause(*self._client.assignment())
+        self._client.poll(timeout_ms=SLICE_S * 1000)
 
     def _seek(self, offsets: Mapping[Partition, int]) -> None:
         theirs = self._owned(offsets)

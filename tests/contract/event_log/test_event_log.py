@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,6 +211,22 @@ async def test_members_share_the_partitions(log: EventLog, opened: Opened, event
     await log.publish(LIVE, [event(f"m{number}", number) for number in range(50)])
     assert len(await read(first, 50)) == 50
     assert len(await first.positions()) == PARTITIONS
+
+
+async def test_a_member_commits_while_another_comes(log: EventLog, opened: Opened, event: MakeEvent) -> None:
+    """At every moment of the sharing out a commit is done, or a conflict where the partition is lost."""
+    await log.publish(LIVE, [event(f"m{number}", number) for number in range(100)])
+    first = await opened.consumer(log)
+    ends = nexts(await read(first, 100))
+    second = await opened.consumer(log)
+    arriving = asyncio.create_task(owned(second, PARTITIONS // 2))
+    while not arriving.done():
+        await first.poll(1, 0.01)
+        for where, offset in ends.items():
+            with suppress(ConflictError):
+                await first.commit({where: offset})
+    assert set((await second.lag()).values()) == {0}
+    assert len(await arriving) == PARTITIONS // 2
 
 
 async def test_a_cancelled_poll_loses_nothing(log: EventLog, opened: Opened, event: MakeEvent) -> None:
