@@ -6,37 +6,29 @@ Pure but for its inputs: the same question, features and model give the same ans
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from actors.ensemble import Forecast, sum_of
+from actors.forecast_kernel import Evidence, read_line
 from actors.questions import Inferred, Question, SeriesQuestion
-from actors.series_results import SURE_MAPS
 from stores.domain.props import DataTier, Side
 from stores.errors import RiftlineError
-from stores.features.schema import MODEL_FEATURES
-from stores.features.vector import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
-    from actors.ensemble import MapMeans, PropEnsemble
+    from actors.ensemble import PropEnsemble
     from actors.feature_view import FeatureView
     from actors.published import PlayerEntry
     from stores.domain.props import PropRequest
 
-GAME_NUMBER = MODEL_FEATURES.index("game_number")
 COVERAGE = 0.8  # of the interval
 PERCENT_DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to one line. Percentages are in [0, 100]; the push is left out of the confidences and given apart."""
 
     prediction: Side
@@ -50,8 +42,7 @@ class Answer:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(NamedTuple):
     """All that a question's distribution rests on; any line can be answered from it."""
 
     forecast: Forecast
@@ -63,20 +54,19 @@ class Outlook:
 
     def at_line(self, line: float) -> Answer:
         """The answer to one line."""
-        calibrated = self.forecast.calibrated
-        said = calibrated.at_line(line)
-        base_over = self.forecast.base.over_probability(line)
-        low, high = calibrated.interval(COVERAGE)
+        base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
+        over, base_over, push, mean, low, high = read_line()(base, calibrated, line, COVERAGE)
+        side = Side.OVER if over >= 0.5 else Side.UNDER
         return Answer(
-            prediction=said.side,
-            confidence=_percent(said.probability),
-            base_model_confidence=_percent(base_over if said.side is Side.OVER else 1.0 - base_over),
-            push_probability=_percent(said.push),
-            expected_stat=round(calibrated.mean, PERCENT_DIGITS),
-            confidence_interval=(float(low), float(high)),
-            data_tier=self.data_tier,
-            inferred=self.inferred,
-            warnings=self.warnings,
+            side,
+            _percent(over if side is Side.OVER else 1.0 - over),
+            _percent(base_over if side is Side.OVER else 1.0 - base_over),
+            _percent(push),
+            round(mean, PERCENT_DIGITS),
+            (low, high),
+            self.data_tier,
+            self.inferred,
+            self.warnings,
         )
 
     def over_percent(self, line: float) -> float:
@@ -140,40 +130,27 @@ def predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[Predi
 
 def _predict_alike(series: Sequence[SeriesQuestion], model: PropEnsemble) -> Iterable[Predicted]:
     first = series[0]
-    position = np.array([[share.position for share in one.shares] for one in series])
-    means = _means(series, position.ravel(), model)
-    forecasts = model.forecasts(
-        first.prop, means, position, first.map_range, same_side=np.array(first.same_side), best_of=first.best_of
+    evidence = _evidence(series)
+    return map(
+        Predicted,
+        *model.predict(first.prop, evidence, first.map_range, drafted=first.drafted, best_of=first.best_of),
     )
-    return map(Predicted, forecasts, _reached(means, first, model))
 
 
-def _means(series: Sequence[SeriesQuestion], position: NDArray[np.int64], model: PropEnsemble) -> MapMeans:
-    """What is expected of each share on each map, by series; all are of one shape, ``position`` is by share."""
+def _evidence(series: Sequence[SeriesQuestion]) -> Evidence:
+    """What is known of series of one shape."""
     shares = [share for one in series for share in one.shares]
-    map_range = series[0].map_range
-    maps = np.arange(map_range.first, map_range.last + 1)
     snapshots = zip(*[share.evidence for share in shares], strict=True)
-    player, team, opponent, league = [np.concatenate(rows).reshape(len(shares), -1) for rows in snapshots]
-    first_map = assemble(player, team, opponent, league, position, maps[:1].repeat(len(shares)))
-    features = first_map.repeat(len(maps), axis=0)
-    features.reshape(len(shares), len(maps), -1)[:, :, GAME_NUMBER] = maps
-    draft = None
-    if series[0].drafted:
-        draft = np.array([share.draft for share in shares], dtype=np.float32).repeat(len(maps), axis=0)
-    return model.map_means(series[0].prop, features, draft)
-
-
-def _reached(means: MapMeans, series: SeriesQuestion, model: PropEnsemble) -> Iterable[float]:
-    """The chance that the last map of the range is played once the first one is, by series."""
-    map_range = series.map_range
-    if map_range.last <= max(SURE_MAPS, map_range.first):  # nearly every question: nothing to work out
-        return itertools.repeat(1.0)
-    win = means.win.reshape(-1, len(series.shares), len(map_range.maps))[:, 0]
-    courses, chances = model.parameters.series.result_chances(win, map_range, series.best_of)
-    whole = np.flatnonzero(courses.played == len(map_range.maps)).tolist()
-    reached: list[float] = sum((chances[:, at] for at in whole), np.zeros(len(win))).tolist()
-    return reached
+    player, team, opponent, league = (np.concatenate(rows).reshape(len(shares), -1) for rows in snapshots)
+    return Evidence(
+        player=player,
+        team=team,
+        opponent=opponent,
+        league=league,
+        draft=np.array([share.draft for share in shares], dtype=np.float32),
+        position=np.array([share.position for share in shares]).reshape(len(series), -1),
+        same_side=np.array(series[0].same_side),
+    )
 
 
 def curve_lines(forecast: Forecast) -> list[float]:

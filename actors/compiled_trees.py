@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numba
 import numpy as np
@@ -20,7 +20,7 @@ from numba import types
 
 from stores.errors import InvalidError
 from stores.features.schema import RESULTS
-from stores.kernels import kernel, plain
+from stores.kernels import kernel, plain, record_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +57,21 @@ class Walk:
     roots: NDArray[np.uint64]
     sums: NDArray[np.uint64]
     depth: int
+
+
+class TreeTables(NamedTuple):
+    """The trees of one walk as other kernels take them (`walk_trees` says what is what)."""
+
+    nodes: NDArray[np.void]
+    roots: NDArray[np.uint64]
+    sums: NDArray[np.uint64]
+    depth: int
+    features: int
+    base_score: np.float32
+    log_link: bool
+
+
+TREE_TABLES = record_type(TreeTables, *_SIGNATURE.args[:7])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,26 +126,30 @@ class CompiledTrees:
         """
         return self._walked(self.walk_by_result, rows, self.features - 1)
 
+    def whole(self, columns: int) -> TreeTables:
+        """For another kernel what `predict` walks. Raises InvalidError if rows have another number of columns."""
+        return self._tables(self.walk, columns, self.features)
+
+    def by_result(self, columns: int) -> TreeTables:
+        """For another kernel what `predict_by_result` walks. Raises InvalidError as `whole`."""
+        return self._tables(self.walk_by_result, columns, self.features - 1)
+
+    def _tables(self, walk: Walk, columns: int, wanted: int) -> TreeTables:
+        if columns != wanted:
+            raise InvalidError(f"these trees look at {wanted} columns, not at {columns}; train again", "num_feature")
+        parts = self.nodes, walk.roots, walk.sums, walk.depth, self.features, self.base_score, self.log_link
+        return TreeTables(*parts)
+
     def _walked(self, walk: Walk, rows: NDArray[np.float32], columns: int) -> NDArray[np.float64]:
         if rows.ndim != 2 or rows.shape[1] != columns or rows.dtype != np.float32:
             raise InvalidError(f"give float32 rows of shape [n, {columns}], not {rows.dtype} of {rows.shape}", "rows")
         predicted = np.empty((len(rows), len(walk.sums)))
-        _walk()(
-            self.nodes,
-            walk.roots,
-            walk.sums,
-            walk.depth,
-            self.features,
-            self.base_score,
-            self.log_link,
-            plain(rows),
-            predicted,
-        )
+        walk_trees()(*self._tables(walk, columns, columns), plain(rows), predicted)
         return predicted
 
 
 @kernel(_SIGNATURE)
-def _walk(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
+def walk_trees(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
     nodes: NDArray[np.void],
     roots: NDArray[np.uint64],
     sums: NDArray[np.uint64],

@@ -18,7 +18,7 @@ import numpy as np
 
 from stores.domain.props import PropType
 from stores.errors import InvalidError
-from stores.features.schema import MODEL_FEATURES, RESULTS
+from stores.features.schema import CHAMPION_FEATURES, MODEL_FEATURES, RESULTS
 from stores.kernels import kernel, plain
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Trees(StrEnum):
     DRAFT = "draft"
 
 
-# of shape [player's own or expected, results]
-_STRUCTURAL = {
+# columns of MODEL_FEATURES, of shape [player's own or expected, results]
+STRUCTURAL = {
     prop: np.array(
         [
             [MODEL_FEATURES.index(f"{prefix}_{prop}_when_{result}") for result in RESULTS]
@@ -57,7 +57,8 @@ _STRUCTURAL = {
     )
     for prop in PropType
 }
-_OF_DRAFT = [MODEL_FEATURES.index(name) for name in ("player_pool_kills", "player_pool_assists", "position")]
+OF_DRAFT = [MODEL_FEATURES.index(name) for name in ("player_pool_kills", "player_pool_assists", "position")]
+DRAFT_WIDTH = len(CHAMPION_FEATURES) + len(OF_DRAFT) + 2  # of a row that `draft` sees: behind them mean and result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +83,7 @@ class CountMembers:
 def combined_means(weights: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
     """The members' weighted sum, of shape [...], from means of shape [members, ...]; none is below LEAST_MEAN."""
     mean = np.empty(members.shape[1:])
-    _combined()(plain(weights), plain(members).reshape(len(weights), -1), mean.reshape(-1))
+    combine()(plain(weights), plain(members).reshape(len(weights), -1), mean.reshape(-1))
     return mean
 
 
@@ -119,12 +120,12 @@ def _members(
     if features.shape[1] != len(MODEL_FEATURES):
         raise InvalidError(f"rows have the {len(MODEL_FEATURES)} MODEL_FEATURES, not {features.shape[1]}", "features")
     members = np.empty((len(Member), len(features), len(RESULTS)))
-    _member_means()(plain(features), _STRUCTURAL[prop], factors, direct, members)
+    fill_members()(plain(features), STRUCTURAL[prop], factors, direct, members)
     return members
 
 
 @kernel("void(float32[:, ::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, :, ::1])")
-def _member_means(
+def fill_members(
     features: NDArray[np.float32],
     columns: NDArray[np.int64],
     factors: NDArray[np.float64],
@@ -142,7 +143,7 @@ def _member_means(
 
 
 @kernel("void(float64[::1], float64[:, ::1], float64[::1])")
-def _combined(weights: NDArray[np.float64], members: NDArray[np.float64], mean: NDArray[np.float64]) -> None:
+def combine(weights: NDArray[np.float64], members: NDArray[np.float64], mean: NDArray[np.float64]) -> None:
     for at in range(len(mean)):
         total = 0.0
         for member in range(len(weights)):
@@ -160,9 +161,9 @@ def draft_rows(
 ) -> NDArray[np.float32]:
     """The rows that ``draft`` sees, lost then won, of shape [2n, 8]: champion, own pool, role, mean, result."""
     known = draft.shape[1]
-    rows = np.empty((len(RESULTS), len(features), known + len(_OF_DRAFT) + 2), dtype=np.float32)
+    rows = np.empty((len(RESULTS), len(features), known + len(OF_DRAFT) + 2), dtype=np.float32)
     rows[:, :, :known] = draft
-    rows[:, :, known:-2] = features[:, _OF_DRAFT]
+    rows[:, :, known:-2] = features[:, OF_DRAFT]
     rows[:, :, -2] = means.T
     rows[:, :, -1] = np.arange(len(RESULTS))[:, None]
     return rows.reshape(-1, rows.shape[-1])

@@ -57,7 +57,7 @@ def sum_pmf(
     if not fitting or results != 2 or chances.shape != (n, len(courses.played)) or courses.won.shape[1] > maps:
         raise InvalidError(f"sizes, sides, courses or chances are not those of means of shape {cells.means.shape}")
     pmf = np.zeros((n, counts))
-    _sums()(
+    add_courses()(
         plain(cells.means),
         plain(cells.sizes),
         plain(cells.same_side),
@@ -80,7 +80,7 @@ def calibrated(pmf: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[
     if len(table) < 2:
         raise InvalidError("a calibration has values at 0 and at 1 at least", "calibration")
     bent = np.empty(pmf.shape)
-    _calibrated()(plain(pmf), table, bent)
+    bend()(plain(pmf), table, bent)
     return bent
 
 
@@ -88,7 +88,7 @@ def calibrated(pmf: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[
     "void(float64[:, :, :, ::1], float64[:, :, ::1], boolean[::1], int64[::1], boolean[:, ::1], float64[:, ::1],"
     "float64, float64, float64, float64[:, ::1])"
 )
-def _sums(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
+def add_courses(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
     means: NDArray[np.float64],
     sizes: NDArray[np.float64],
     same_side: NDArray[np.bool_],
@@ -166,7 +166,7 @@ def _add_negative_binomial(pmf: NDArray[np.float64], row: int, weight: float, me
 
 
 @kernel("void(float64[:, ::1], float64[::1], float64[:, ::1])")
-def _calibrated(pmf: NDArray[np.float64], table: NDArray[np.float64], bent: NDArray[np.float64]) -> None:
+def bend(pmf: NDArray[np.float64], table: NDArray[np.float64], bent: NDArray[np.float64]) -> None:
     last = len(table) - 1
     for row in range(len(pmf)):
         cdf = before = 0.0

@@ -9,7 +9,7 @@ a time; what two of them do together is in both, so they do not add up.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -161,7 +161,7 @@ def _with_usual(
             usual.league if Family.LEAGUE_AND_PATCH in families else league,
         )
         shares.append(Share(share.position, evidence, NO_CHAMPION if Family.CHAMPION in families else share.draft))
-    return replace(series, shares=tuple(shares))
+    return series._replace(shares=tuple(shares))
 
 
 def _usual_player(

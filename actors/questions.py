@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 OLD_FEATURES_DAYS = 14  # about one patch of the game; by then form and strategy have moved on
 STRICT_TIER = DataTier.THIN  # the weakest evidence that strict mode accepts
 NO_CHAMPION = np.full(len(CHAMPION_FEATURES), np.nan)
+_ROLES = tuple(map(str, POSITIONS))
+_games = attrgetter("games")
 NEW_IN_ROLE = np.array([1.0, 1.0, 0.0])  # CHAMPION_FEATURES of a champion that nobody ever played in the role
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
+class Inferred(NamedTuple):
     """What the question left open and the answer assumed."""
 
     players: tuple[str, ...]
@@ -42,8 +43,7 @@ class Inferred:
     tournament: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Share:
+class Share(NamedTuple):
     """One player's part: ``evidence`` holds the snapshots of player, team, opponent and league, ``draft`` those of
     CHAMPION_FEATURES, NaN if unknown.
     """
@@ -53,8 +53,7 @@ class Share:
     draft: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SeriesQuestion:
+class SeriesQuestion(NamedTuple):
     """The players of one series. ``same_side`` tells of each share whether it plays for the first one's team."""
 
     prop: PropType
@@ -91,6 +90,12 @@ class Question:
         self._meant = [self._fitting(at, several, league) for at, several in enumerate(namesakes)]
         self.players = tuple(fitting[0] for fitting in self._meant)
         self._tournament = league.name if league else self.players[0].tournament
+        self._positions = [self._position(at, player) for at, player in enumerate(self.players)]
+        self._team_ids = [self._team.team_id if self._team else player.team_id for player in self.players]
+        teams = set(self._team_ids)
+        # whether the players are of two known teams, which then play one another
+        self._meet = len(teams) == 2 and None not in teams and self._opponent is None
+        self._least_known = min(self.players, key=_games)  # the tier is of its evidence
         self.tier = DataTier.of_games(self._least_known.games)
         self._check()
         self._groups = self._by_series()
@@ -115,7 +120,7 @@ class Question:
     def _check(self) -> None:
         if len({player.player_id for player in self.players}) < len(self.players):
             raise InvalidError("two of the player_names are the same player", "player_names")
-        if self._opponent and self._opponent.team_id in {self._team_id(player) for player in self.players}:
+        if self._opponent and self._opponent.team_id in self._team_ids:
             raise InvalidError(f"{self._opponent.name} cannot be its own opponent", "opponent")
         if self._request.strict_mode and self.tier > STRICT_TIER:
             raise InvalidError(
@@ -125,11 +130,6 @@ class Question:
                 "strict_mode",
             )
 
-    @property
-    def _least_known(self) -> PlayerEntry:
-        """Whose evidence the tier is of."""
-        return min(self.players, key=lambda player: player.games)
-
     def series(self) -> list[SeriesQuestion]:
         """The players by series: team mates and, if the players are of two teams, both teams in one series."""
         request = self._request
@@ -138,42 +138,34 @@ class Question:
                 request.prop_type,
                 request.map_range,
                 request.best_of,
-                tuple(self._team_id(self.players[at]) == self._team_id(self.players[group[0]]) for at in group),
-                tuple(self._share(at) for at in group),
+                tuple([self._team_ids[at] == self._team_ids[group[0]] for at in group]),
+                tuple([self._share(at) for at in group]),
             )
             for group in self._groups
         ]
 
     def _by_series(self) -> list[list[int]]:
         """The indices of the players of each series."""
-        if self._meet:
+        if self._meet or len(self.players) == 1:
             return [list(range(len(self.players)))]
-        teams = dict.fromkeys(self._team_id(player) for player in self.players)
-        groups = [[at for at, one in enumerate(self.players) if self._team_id(one) == team] for team in teams]
+        teams = dict.fromkeys(self._team_ids)
+        groups = [[at for at, one in enumerate(self._team_ids) if one == team] for team in teams]
         return [part for group in groups for part in self._of_known_team(group)]
 
     def _of_known_team(self, group: list[int]) -> list[list[int]]:
         """Players without a known team need not be team mates."""
-        return [[at] for at in group] if self._team_id(self.players[group[0]]) is None else [group]
-
-    @property
-    def _meet(self) -> bool:
-        """Whether the players are of two known teams, which then play one another."""
-        teams = {self._team_id(player) for player in self.players}
-        return len(teams) == 2 and None not in teams and self._opponent is None
+        return [[at] for at in group] if self._team_ids[group[0]] is None else [group]
 
     def _share(self, at: int) -> Share:
-        player = self.players[at]
         context = self._view.context(self._tournament)
-        team = self._team_id(player)
+        team, position = self._team_ids[at], self._positions[at]
         opponent = self._opponent.team_id if self._opponent else None
         if self._meet:
-            opponent = next(other for other in map(self._team_id, self.players) if other != team)
-        position = self._position(at, player)
+            opponent = next(other for other in self._team_ids if other != team)
         return Share(
             position,
             (
-                self._view.player_features(player.player_id),
+                self._view.player_features(self.players[at].player_id),
                 self._team_features(team, context),
                 self._team_features(opponent, context),
                 context,
@@ -191,8 +183,8 @@ class Question:
         """What was assumed, for the answer."""
         teams = {self._team.name} if self._team else {player.team for player in self.players if player.team}
         return Inferred(
-            players=tuple(player.name for player in self.players),
-            position_roles=tuple(str(POSITIONS[self._position(at, one)]) for at, one in enumerate(self.players)),
+            players=tuple([player.name for player in self.players]),
+            position_roles=tuple([_ROLES[position] for position in self._positions]),
             team=next(iter(teams)) if len(teams) == 1 else None,
             opponent=self._opponent.name if self._opponent else None,
             tournament=self._tournament,
@@ -224,7 +216,7 @@ class Question:
     def _draft_warnings(self) -> list[str]:
         notes = []
         for at, of_name in enumerate(self._champions):
-            position = self._position(at, self.players[at])
+            position = self._positions[at]
             if self._view.champion(of_name[0].name, position) is None:
                 notes.append(f"no game of {of_name[0].name} as {POSITIONS[position]} is known")
         return notes
@@ -232,9 +224,6 @@ class Question:
     def _position(self, at: int, player: PlayerEntry) -> int:
         roles = self._request.position_roles
         return POSITIONS.index(roles[at]) if roles else player.position
-
-    def _team_id(self, player: PlayerEntry) -> str | None:
-        return self._team.team_id if self._team else player.team_id
 
     def _team_features(self, team_id: str | None, context: NDArray[np.float64]) -> NDArray[np.float64]:
         if team_id is None or not self._view.has_team(team_id):

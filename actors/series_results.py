@@ -10,7 +10,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 SURE_MAPS = 2  # both are played in every series but a best of one
 _RATING, _ROSTER = (MODEL_FEATURES.index(name) for name in ("rating_difference", "roster_difference"))
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)  # of the standard normal distribution
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)  # of the standard normal distribution
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 Results = tuple[bool, ...]  # of the maps of a range that are played, in order: whether the asked side won
 
@@ -68,7 +68,7 @@ class SeriesParameters:
         if features.shape[1] != len(MODEL_FEATURES):
             raise InvalidError(f"rows have the {len(MODEL_FEATURES)} MODEL_FEATURES, not {features.shape[1]}")
         win = np.empty(len(features))
-        _win_probability()(plain(features), self.rating_weight, self.roster_weight, win)
+        fill_win_chances()(plain(features), self.rating_weight, self.roster_weight, win)
         return win
 
     def result_chances(
@@ -78,21 +78,27 @@ class SeriesParameters:
 
         ``win`` has the shape [n, maps of the range]. Raises InvalidError if ``best_of`` has not so many maps.
         """
-        courses, ways = _ways(self.formats, map_range, best_of)
+        courses, ways = ways_of(self.formats, map_range, best_of)
         chances = np.empty((len(win), len(courses.results)))
         if win.shape[1] != courses.won.shape[1]:
             raise InvalidError(f"{map_range} needs a chance to win each of its maps, not {win.shape[1]}", "win")
-        if map_range.first == map_range.last <= SURE_MAPS:  # played whatever happens, and as rated
+        if is_sure(map_range):
             chances[:, 0] = win[:, 0]
             np.subtract(1.0, win[:, 0], out=chances[:, 1])
         else:
             before = map_range.first - 1
-            _chances()(plain(win), self.spread, _NODES, _WEIGHTS, ways.course, before, ways.won, ways.share, chances)
+            fill_course_chances()(
+                plain(win), self.spread, NODES, WEIGHTS, ways.course, before, ways.won, ways.share, chances
+            )
         return courses, chances
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ways:
+def is_sure(map_range: MapRange) -> bool:
+    """Whether it is one map that is played whatever happens; then it is won as it is rated."""
+    return map_range.first == map_range.last <= SURE_MAPS
+
+
+class Ways(NamedTuple):
     """The ways to a course: each format, and all results before the range that lead into it.
 
     ``won`` are the results from the first map of the series on, of shape [ways, maps], -1 where there is none;
@@ -105,7 +111,7 @@ class _Ways:
 
 
 @lru_cache(maxsize=256)
-def _ways(formats: tuple[float, ...], map_range: MapRange, best_of: int | None) -> tuple[Courses, _Ways]:
+def ways_of(formats: tuple[float, ...], map_range: MapRange, best_of: int | None) -> tuple[Courses, Ways]:
     """The courses of a range and the ways to them; raises as SeriesParameters.result_chances."""
     found = [
         (course, share)
@@ -117,7 +123,7 @@ def _ways(formats: tuple[float, ...], map_range: MapRange, best_of: int | None) 
     won = np.full((len(found), map_range.last), -1)
     for at, (course, _) in enumerate(found):
         won[at, : len(course)] = course
-    ways = _Ways(
+    ways = Ways(
         course=np.array([results.index(course[first:]) for course, _ in found]),
         won=won,
         share=np.array([share for _, share in found]),
@@ -150,7 +156,7 @@ def _is_over(results: Results, best_of: int) -> bool:
 
 
 @kernel("void(float32[:, ::1], float64, float64, float64[::1])")
-def _win_probability(
+def fill_win_chances(
     features: NDArray[np.float32], rating_weight: float, roster_weight: float, win: NDArray[np.float64]
 ) -> None:
     for row in range(len(win)):
@@ -162,7 +168,7 @@ def _win_probability(
     "void(float64[:, ::1], float64, float64[::1], float64[::1], int64[::1], int64, int64[:, ::1], float64[::1],"
     "float64[:, ::1])"
 )
-def _chances(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
+def fill_course_chances(  # noqa: PLR0913, PLR0917 — plain arrays and numbers cross into machine code in no time
     win: NDArray[np.float64],
     spread: float,
     nodes: NDArray[np.float64],

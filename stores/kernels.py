@@ -1,17 +1,17 @@
 """Plain functions over arrays as machine code: the one place that compiles, and hides that numba has no types.
 
-A kernel is compiled for one signature, once per process: by `warm`, or where it is first asked for. Nothing is kept on
-disk (docs/adr/0016). Operations are IEEE's in the order that is written, none fused and none reordered, and a row is
+A kernel is compiled for one signature, once per process, where it is first asked for. Nothing is kept on disk
+(docs/adr/0016). Operations are IEEE's in the order that is written, none fused and none reordered, and a row is
 computed by itself: its bits are the same alone and in a batch. Kernels run without the interpreter's lock and index
 without a check: whoever calls one answers for the shapes.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 import numba
+from numba import types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,21 +26,30 @@ Scalar = TypeVar("Scalar", bound="np.generic")
 # a division by zero is infinite or NaN, as in an array; entries that nobody calls would cost a sixth of the compiling
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _PART: Any = {**_OPTIONS, "no_cpython_wrapper": True}
-_KERNELS: list[Callable[[], object]] = []
 
 
-def kernel(signature: Any) -> Callable[[Callable[P, R]], Callable[[], Callable[P, R]]]:
-    """Turn a function into one that gives its machine code, compiled at the first call."""
+class Kernel(Generic[P, R]):
+    """A function over arrays. Called, it gives its machine code, compiled at the first call.
 
-    def declared(function: Callable[P, R]) -> Callable[[], Callable[P, R]]:
-        @cache
-        def machine_code() -> Callable[P, R]:
-            return cast("Callable[P, R]", numba.njit(signature, **_OPTIONS)(function))
+    ``step`` is the same for kernels that call it: it is compiled into each.
+    """
 
-        _KERNELS.append(machine_code)
-        return machine_code
+    def __init__(self, signature: Any, function: Callable[P, R]) -> None:
+        self.step: Callable[P, R] = part(function)
+        self._signature = signature
+        self._function = function
+        self._machine_code: Callable[P, R] | None = None
 
-    return declared
+    def __call__(self) -> Callable[P, R]:
+        """The machine code."""
+        if self._machine_code is None:
+            self._machine_code = cast("Callable[P, R]", numba.njit(self._signature, **_OPTIONS)(self._function))
+        return self._machine_code
+
+
+def kernel(signature: Any) -> Callable[[Callable[P, R]], Kernel[P, R]]:
+    """Turn a function into a kernel of this signature."""
+    return lambda function: Kernel(signature, function)
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
@@ -48,10 +57,9 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(**_PART)(function))
 
 
-def warm() -> None:
-    """Compile every kernel that is imported: some seconds of one core, once per process."""
-    for machine_code in _KERNELS:
-        machine_code()
+def record_type(of: type[tuple[Any, ...]], *fields: Any) -> Any:
+    """How a NamedTuple stands in a signature: ``fields`` are the types of its fields."""
+    return types.BaseTuple.from_types(fields, of)  # type: ignore[no-untyped-call]
 
 
 def plain(array: NDArray[Scalar]) -> NDArray[Scalar]:

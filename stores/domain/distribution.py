@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+ROUNDING = 1e-12  # the probabilities may sum to a little less than 1
+
+
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
     """What a distribution says of one line. Probabilities are of the side, the push left out, in [0, 1]."""
@@ -72,8 +75,8 @@ class CountDistribution:
 
     def quantile(self, probability: float) -> int:
         """The smallest count whose cdf reaches the probability."""
-        reached = bisect_left(self._sums[0], probability - 1e-12)
-        return min(reached, len(self.pmf) - 1)  # the probabilities may sum to a little less than 1
+        reached = bisect_left(self._sums[0], probability - ROUNDING)
+        return min(reached, len(self.pmf) - 1)
 
     def interval(self, coverage: float = 0.8) -> tuple[int, int]:
         """The central interval of at least this coverage, both ends included."""

@@ -58,8 +58,10 @@ class DataTier(IntEnum):
     @classmethod
     def of_games(cls, games: int) -> DataTier:
         """The tier of a player with so many known games: 50 is about one split, 20 half of one."""
-        thresholds = ((50, cls.DIRECT), (20, cls.GOOD), (8, cls.THIN), (1, cls.SPARSE))
-        return next((tier for least, tier in thresholds if games >= least), cls.FALLBACK)
+        for least, tier in ((50, cls.DIRECT), (20, cls.GOOD), (8, cls.THIN), (1, cls.SPARSE)):
+            if games >= least:
+                return tier
+        return cls.FALLBACK
 
 
 _TIER_MEANINGS = {

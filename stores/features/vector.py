@@ -108,7 +108,7 @@ def assemble(  # noqa: PLR0913, PLR0917 — four snapshots and two indices make 
     if shapes != [(len(rows), width) for width in widths] or len(game_number) != len(rows):
         raise InvalidError(f"snapshots of {len(rows)} rows have the widths {widths}, not the shapes {shapes}")
     snapshots = plain(player), plain(team), plain(opponent), plain(context)
-    if not _assembled()(*snapshots, plain(position), plain(game_number), rows):
+    if not fill_rows()(*snapshots, plain(position), plain(game_number), rows):
         raise InvalidError(f"a position is none of the {len(POSITIONS)} in POSITIONS", "position")
     return rows
 
@@ -117,7 +117,7 @@ def assemble(  # noqa: PLR0913, PLR0917 — four snapshots and two indices make 
     "boolean(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], int64[::1], int64[::1],"
     "float32[:, ::1])"
 )
-def _assembled(  # noqa: PLR0913, PLR0917 — as assemble
+def fill_rows(  # noqa: PLR0913, PLR0917 — as assemble
     players: NDArray[np.float64],
     teams: NDArray[np.float64],
     opponents: NDArray[np.float64],

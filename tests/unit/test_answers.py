@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from actors.ensemble import PropEnsemble
     from actors.feature_view import FeatureView
+    from actors.forecast_kernel import Evidence
 
 
 @pytest.fixture(scope="module")
@@ -374,13 +375,13 @@ def test_what_is_alike_is_computed_together(
 ) -> None:
     """However many questions there are, the trees see all rows of the same prop and maps in one call."""
     seen: list[tuple[PropType, int]] = []
-    means = small_model.map_means
+    predict = small_model.predict
 
-    def counted(prop: PropType, features: Any, draft: Any) -> Any:
-        seen.append((prop, len(features)))
-        return means(prop, features, draft)
+    def counted(prop: PropType, evidence: Evidence, map_range: MapRange, **more: Any) -> Any:
+        seen.append((prop, evidence.position.size * len(map_range.maps)))
+        return predict(prop, evidence, map_range, **more)
 
-    monkeypatch.setattr(small_model, "map_means", counted)
+    monkeypatch.setattr(small_model, "predict", counted)
     kills = [ask("Faker", "Oner", maps=(1, 3)), ask("Chovy"), ask("Faker"), ask("Rookie", "Newest", maps=(1, 3))]
     look_all([*kills, *(replace(one, prop_type=PropType.ASSISTS) for one in kills)], view, small_model)
     assert seen == [(PropType.KILLS, 12), (PropType.KILLS, 4), (PropType.ASSISTS, 12), (PropType.ASSISTS, 4)]

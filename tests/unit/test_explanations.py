@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from actors.answers import Outlook, look
 from actors.explanations import MAX_FACTORS, Explanation, Factor, Family, explain
 from actors.feature_view import FeatureView
-from stores.domain.props import PropRequest, PropType
+from stores.domain.props import MapRange, PropRequest, PropType
 from stores.features.schema import CONTEXT_FEATURES, MODEL_FEATURES, PLAYER_FEATURES, TEAM_FEATURES
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
 from tests.unit.small_world import CHAMPIONS, FAKER, MID, PLAYERS, ask, publication, recent, world
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from actors.ensemble import PropEnsemble
+    from actors.forecast_kernel import Evidence
     from actors.published import PublishedShard
 
 T1, GEN = range(2)  # rows of the teams
@@ -200,14 +201,14 @@ def test_the_trees_are_walked_once(
 ) -> None:
     """All counterfactuals of an answer are one call; the one before the draft is another where champions are known."""
     calls: list[int] = []
-    means = small_model.map_means
+    predict = small_model.predict
 
-    def counted(*args: object) -> object:
-        calls.append(len(args[1]))  # type: ignore[arg-type]
-        return means(*args)  # type: ignore[arg-type]
+    def counted(prop: PropType, evidence: Evidence, map_range: MapRange, **more: Any) -> object:
+        calls.append(evidence.position.size * len(map_range.maps))
+        return predict(prop, evidence, map_range, **more)
 
     plain, drafted = (look(ask(champions=one), view, small_model) for one in ((), ("Ahri",)))
-    monkeypatch.setattr(small_model, "map_means", counted)
+    monkeypatch.setattr(small_model, "predict", counted)
     explain(plain, view, small_model)
     assert calls == [2 * (len(Family) + 1)]
     explain(drafted, view, small_model)

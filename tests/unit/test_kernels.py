@@ -37,9 +37,9 @@ class Seen(event.Listener):
         pass
 
 event.register("numba:compile", Seen())
+model = shared.small_model.__wrapped__()
 PropEnsemble.warm()
 before = len(compiled)
-model = shared.small_model.__wrapped__()
 for maps in ((1, 1), (1, 5)):
     look(ask("Faker", "Chovy", maps=maps, champions=("Ahri", "Jinx")), world(PLAYERS), model).at_line(3.5)
 print(before > 0, len(compiled) - before)

@@ -218,6 +218,7 @@ async def test_a_member_commits_while_another_comes(log: EventLog, opened: Opene
     await log.publish(LIVE, [event(f"m{number}", number) for number in range(100)])
     first = await opened.consumer(log)
     ends = nexts(await read(first, 100))
+    await first.commit(ends)
     second = await opened.consumer(log)
     arriving = asyncio.create_task(owned(second, PARTITIONS // 2))
     while not arriving.done():
