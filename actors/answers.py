@@ -119,6 +119,8 @@ class Predicted(NamedTuple):
 
 def predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[Predicted]:
     """One prediction per series, in order; those of the same shape are computed together."""
+    if len(series) == 1:
+        return list(_predict_alike(series, model))
     alike: dict[tuple[object, ...], list[int]] = {}
     for at, one in enumerate(series):
         alike.setdefault((one.prop, one.drafted, one.map_range, one.best_of, one.same_side), []).append(at)
@@ -140,15 +142,18 @@ def _predict_alike(series: Sequence[SeriesQuestion], model: PropEnsemble) -> Ite
 def _evidence(series: Sequence[SeriesQuestion]) -> Evidence:
     """What is known of series of one shape."""
     shares = [share for one in series for share in one.shares]
-    snapshots = zip(*[share.evidence for share in shares], strict=True)
-    player, team, opponent, league = (np.concatenate(rows).reshape(len(shares), -1) for rows in snapshots)
+    if len(shares) == 1:  # nearly every question: its snapshots are read where they lie
+        player, team, opponent, league = (snapshot[None] for snapshot in shares[0].evidence)
+    else:
+        snapshots = zip(*[share.evidence for share in shares], strict=True)
+        player, team, opponent, league = (np.stack(rows) for rows in snapshots)
     return Evidence(
         player=player,
         team=team,
         opponent=opponent,
         league=league,
         draft=np.array([share.draft for share in shares], dtype=np.float32),
-        position=np.array([share.position for share in shares]).reshape(len(series), -1),
+        position=np.array([[share.position for share in one.shares] for one in series]),
         same_side=np.array(series[0].same_side),
     )
 

@@ -143,7 +143,7 @@ class PropEnsemble:
         base = np.zeros((n, COUNTS_PER_MAP * players * len(map_range.maps)))
         calibrated, reached = np.empty(base.shape), np.empty(n)
         span = _range(self.parameters.series.formats, map_range, best_of)
-        if not forecast_series()(self._for_kernel(prop, drafted), span, evidence, base, calibrated, reached):
+        if not _forecast_series()(self._for_kernel(prop, drafted), span, evidence, base, calibrated, reached):
             raise InvalidError(f"a position is none of the {len(POSITIONS)} in POSITIONS", "position")
         forecasts = [Forecast(CountDistribution(base[at]), CountDistribution(calibrated[at])) for at in range(n)]
         return forecasts, reached.tolist()
@@ -278,6 +278,9 @@ class PropEnsemble:
             for prop in props
         }
         return cls(trees, parameters)
+
+
+_forecast_series = cache(forecast_series.unchecked)
 
 
 @lru_cache(maxsize=256)

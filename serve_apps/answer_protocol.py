@@ -58,6 +58,7 @@ class AnswerProtocol(HttpToolsProtocol):
         self._answering = False
         self._closing = False
         self._later = b""
+        self._parsing: tuple[_Seen, httptools.HttpRequestParser] | None = None
 
     def data_received(self, data: bytes) -> None:
         """Answer a whole question, or hand the bytes on. What comes while an answer is under way waits for it."""
@@ -96,15 +97,18 @@ class AnswerProtocol(HttpToolsProtocol):
         """The request, if the bytes are exactly one that keeps the connection open."""
         if len(data) > _MOST_BYTES:
             return None
-        seen = _Seen()
-        parser = httptools.HttpRequestParser(seen)
+        seen, parser = self._parsing or _new_parser()
+        self._parsing = None  # one that has seen anything but a whole request is not used again
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
         if seen.messages != 1 or not seen.complete or not parser.should_keep_alive():
             return None
-        return Asked(seen.headers, seen.body, self.client)
+        asked = Asked(seen.headers, seen.body, self.client)
+        seen.forget()
+        self._parsing = seen, parser
+        return asked
 
     def _reply(self, answered: Answered) -> None:
         self._answering = False
@@ -133,6 +137,10 @@ class _Seen:
     __slots__ = ("body", "complete", "headers", "messages")
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be ready for the next piece."""
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.messages = 0
@@ -149,6 +157,11 @@ class _Seen:
 
     def on_message_complete(self) -> None:
         self.complete = True
+
+
+def _new_parser() -> tuple[_Seen, httptools.HttpRequestParser]:
+    seen = _Seen()
+    return seen, httptools.HttpRequestParser(seen)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import logging
 import re
 import time
 from contextvars import ContextVar
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 from starlette.datastructures import Headers
 
@@ -47,7 +47,7 @@ def context_of(headers: Headers) -> RequestContext:
 
 def request_id_of(given: str) -> str:
     """The id that the caller gave if it is sane, else one that is made here."""
-    return given if _SANE_ID.fullmatch(given) else uuid4().hex
+    return given if given and _SANE_ID.fullmatch(given) else token_hex(16)
 
 
 class RequestNames:

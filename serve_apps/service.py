@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from actors.answers import curve_lines, look, look_all
 from actors.explanations import explain
 from serve_apps import wire
+from serve_apps.answer_cache import AnswerCache
 from serve_apps.problems import problem_of
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.predictions import PredictionRecord
@@ -32,8 +32,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, as far as the connection and the key tell."""
 
     address: IPv4Address | IPv6Address | None = None
@@ -42,8 +41,7 @@ class Caller:
     api_key_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Occasion:
+class _Occasion(NamedTuple):
     """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile."""
 
     caller: Caller
@@ -78,15 +76,16 @@ class PredictionService:
 
     def __init__(self, state: ServingState, store: Records, now: Callable[[], datetime]) -> None:
         self.state = state
+        self.cache = AnswerCache()
         self._store = store
         self._now = now
 
     async def single(self, request: PropRequest, caller: Caller, *, explained: bool = False) -> wire.Prediction:
         """Answer one question, and explain it in a thread. Raises a RiftlineError that names what is wrong."""
         occasion = self._occasion(caller)
-        outlook = look(request, occasion.view, occasion.model.ensemble)
+        outlook, known = self.cache.look(request, occasion.view, occasion.model.ensemble)
         why = await asyncio.to_thread(_explanation, outlook, occasion) if explained else None
-        record, answer = self._record(request, outlook, occasion)
+        record, answer = self._record(request, outlook, occasion, known=known)
         await self._store.record(record)
         return _prediction(record, answer, why)
 
@@ -96,7 +95,8 @@ class PredictionService:
         Raises as `single` does.
         """
         occasion = self._occasion(caller)
-        record, answer = self._record(request, look(request, occasion.view, occasion.model.ensemble), occasion)
+        outlook, known = self.cache.look(request, occasion.view, occasion.model.ensemble)
+        record, answer = self._record(request, outlook, occasion, known=known)
         return record, _document(record, answer)
 
     async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
@@ -114,7 +114,7 @@ class PredictionService:
     def curve(self, request: PropRequest, lines: Sequence[float] | None) -> wire.Curve:
         """One distribution read at many lines; by default every half line that is not all but decided."""
         view, model = self.state.view, self.state.model
-        outlook = look(request, view, model.ensemble)
+        outlook, _ = self.cache.look(request, view, model.ensemble)
         lines = curve_lines(outlook.forecast) if lines is None else lines
         answers = [outlook.at_line(line) for line in lines]
         player = outlook.players[0]
@@ -166,7 +166,9 @@ class PredictionService:
     def _occasion(self, caller: Caller) -> _Occasion:
         return _Occasion(caller, time.perf_counter(), self.state.view, self.state.model)
 
-    def _record(self, request: PropRequest, outlook: Outlook, occasion: _Occasion) -> tuple[PredictionRecord, Answer]:
+    def _record(
+        self, request: PropRequest, outlook: Outlook, occasion: _Occasion, *, known: bool = False
+    ) -> tuple[PredictionRecord, Answer]:
         answer = outlook.at_line(request.prop_value)
         source = occasion.view.source
         record = PredictionRecord(
@@ -183,6 +185,7 @@ class PredictionService:
             feature_version=source.feature_version,
             lake_snapshot_id=source.lake_snapshot_id,
             processing_time_ms=round((time.perf_counter() - occasion.begun_s) * 1e3, 3),
+            cache_hit=known,
             warnings=(*answer.warnings, *self.state.warnings()),
             user_id=occasion.caller.user_id,
             client_ip=occasion.caller.address,

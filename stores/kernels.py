@@ -38,13 +38,21 @@ class Kernel(Generic[P, R]):
         self.step: Callable[P, R] = part(function)
         self._signature = signature
         self._function = function
-        self._machine_code: Callable[P, R] | None = None
+        self._compiled: Any = None
 
     def __call__(self) -> Callable[P, R]:
-        """The machine code."""
-        if self._machine_code is None:
-            self._machine_code = cast("Callable[P, R]", numba.njit(self._signature, **_OPTIONS)(self._function))
-        return self._machine_code
+        """The machine code. It refuses arguments of other types than its signature has."""
+        if self._compiled is None:
+            self._compiled = numba.njit(self._signature, **_OPTIONS)(self._function)
+        return cast("Callable[P, R]", self._compiled)
+
+    def unchecked(self) -> Callable[P, R]:
+        """The same without that check, which takes microseconds where records are given: whoever calls it answers for
+        the types too.
+        """
+        self()
+        (only,) = self._compiled.overloads.values()
+        return cast("Callable[P, R]", only.entry_point)
 
 
 def kernel(signature: Any) -> Callable[[Callable[P, R]], Kernel[P, R]]:

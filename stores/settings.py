@@ -5,6 +5,7 @@ With no configuration everything lives in `.riftline` under the working director
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -104,7 +105,7 @@ class ClusterSettings:
     fallback_grpc_port: int = 9505
     min_cpus: int = 4  # logical; the pipeline is mostly waiting, and two cores must hold shards, gateway and a job
     feature_shards: int = 2
-    gateway_replicas: int = 1
+    gateway_replicas: int = 2  # one for each core of a small machine; one may die, or be replaced, and nobody notices
 
     @property
     def base_url(self) -> str:
@@ -146,10 +147,15 @@ class AccessSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """What browsers may do, and how long anyone waits. ``cors_origins`` may ask from a page; ``*`` is every origin."""
+    """What browsers may do, and how long anyone waits. ``cors_origins`` may ask from a page; ``*`` is every origin.
+
+    ``cdn_purge_url`` is where a CDN takes purges, by ``cdn_token``. Empty: there is no CDN.
+    """
 
     cors_origins: tuple[str, ...] = ()
     request_timeout_s: int = 9  # HAProxy hangs up after 10
+    cdn_purge_url: str = ""
+    cdn_token: str = field(default="", repr=False)
 
 
 PORT_VARIABLES = {
@@ -264,7 +270,21 @@ def _web(env: Mapping[str, str]) -> WebSettings:
         scheme, _, host = origin.partition("://")
         if origin != "*" and (scheme not in {"http", "https"} or not host or "/" in host):
             raise InvalidError(f"{name} has {origin[:60]!r}, which is no origin; give https://app.example", name)
-    return WebSettings(origins, _count(env, "RIFTLINE_REQUEST_TIMEOUT_S", WebSettings().request_timeout_s))
+    timeout_s = _count(env, "RIFTLINE_REQUEST_TIMEOUT_S", WebSettings().request_timeout_s)
+    return WebSettings(origins, timeout_s, *_cdn(env))
+
+
+def _cdn(env: Mapping[str, str]) -> tuple[str, str]:
+    """Where to purge, and by which token. Neither is repeated by an error: each may be the secret."""
+    url, token = env.get("RIFTLINE_CDN_PURGE_URL", ""), env.get("RIFTLINE_CDN_TOKEN", "")
+    if url and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?", url):
+        raise InvalidError(
+            "RIFTLINE_CDN_PURGE_URL is no URL to purge at; give https://host/path, the token in RIFTLINE_CDN_TOKEN",
+            "RIFTLINE_CDN_PURGE_URL",
+        )
+    if not re.fullmatch("[!-~]*", token):
+        raise InvalidError("RIFTLINE_CDN_TOKEN has characters that no header takes", "RIFTLINE_CDN_TOKEN")
+    return url, token
 
 
 def _networks(text: str) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ def check_text(text: str | None, field: str, most: int, *, blank: bool = True) -
         raise InvalidError(f"{field} has {len(text)} characters; at most {most}", field)
     if "\0" in text:
         raise InvalidError(f"{field} holds a NUL character; leave it out", field)
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError:

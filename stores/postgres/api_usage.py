@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime, time, timedelta
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stores.domain.usage import DailyUsage
 from stores.errors import InvalidError
-from stores.postgres.copy_format import address, bigint, double, integer, moment, text, uuid
+from stores.postgres.copy_format import (
+    MILLISECONDS_2000,
+    address,
+    bigint,
+    double,
+    integer,
+    moment,
+    text,
+    uuid,
+)
 from stores.postgres.copying import CopiedRows, insert_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date
     from uuid import UUID
 
@@ -21,26 +29,12 @@ if TYPE_CHECKING:
     from stores.postgres.pool import Pool
 
 TABLE = "api_usage"
-_ENCODERS: dict[str, Callable[[Any], bytes]] = {
-    "usage_id": uuid,
-    "created_at": moment,
-    "user_id": uuid,
-    "api_key_id": uuid,
-    "endpoint": text,
-    "http_method": text,
-    "status_code": integer,
-    "response_time_ms": double,
-    "rate_limit_key": text,
-    "requests_in_window": integer,
-    "window_start": moment,
-    "client_ip": address,
-    "user_agent": text,
-    "request_size_bytes": bigint,
-    "response_size_bytes": bigint,
-}
-COLUMNS = tuple(_ENCODERS)
-_COUNT = struct.pack(">h", len(COLUMNS))
-_values = attrgetter(*COLUMNS)
+COLUMNS = (
+    *("usage_id", "created_at", "user_id", "api_key_id", "endpoint", "http_method", "status_code", "response_time_ms"),
+    *("rate_limit_key", "requests_in_window", "window_start", "client_ip", "user_agent"),
+    *("request_size_bytes", "response_size_bytes"),
+)
+_HEAD = struct.Struct(">hi16siq")  # how many columns, then id and moment, each behind its length
 
 DAILY = """
     SELECT (created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS requests,
@@ -72,11 +66,28 @@ class PostgresApiUsage:
 
 def encode(call: ApiCall) -> bytes:
     """The call as a tuple of COLUMNS. Raises InvalidError where a value does not fit its column."""
+    identity = call.usage_id.int
     try:
-        fields = [encoder(value) for encoder, value in zip(_ENCODERS.values(), _values(call), strict=True)]
+        return b"".join(
+            (
+                _HEAD.pack(len(COLUMNS), 16, identity.to_bytes(16), 8, ((identity >> 80) - MILLISECONDS_2000) * 1000),
+                uuid(call.user_id),
+                uuid(call.api_key_id),
+                text(call.endpoint),
+                text(call.http_method),
+                integer(call.status_code),
+                double(call.response_time_ms),
+                text(call.rate_limit_key),
+                integer(call.requests_in_window),
+                moment(call.window_start),
+                address(call.client_ip),
+                text(call.user_agent),
+                bigint(call.request_size_bytes),
+                bigint(call.response_size_bytes),
+            )
+        )
     except (struct.error, OverflowError) as error:
         raise InvalidError(f"call {call.usage_id} cannot be stored: {error}") from error
-    return b"".join((_COUNT, *fields))
 
 
 def _midnight(day: date) -> datetime:

@@ -118,7 +118,7 @@ def ready(small_model: PropEnsemble) -> tuple[PredictionService, Books]:
     return PredictionService(cast("Any", state), cast("Any", books), lambda: datetime(2026, 6, 1, tzinfo=UTC)), books
 
 
-OF_ITS_OWN = {"prediction_id", "processing_time_ms", "explanation"}
+OF_ITS_OWN = {"prediction_id", "processing_time_ms", "explanation", "cache_hit"}
 
 
 async def test_an_explained_answer_is_the_same_answer(ready: tuple[PredictionService, Books]) -> None:
@@ -135,6 +135,7 @@ async def test_an_explained_answer_is_the_same_answer(ready: tuple[PredictionSer
     assert of_batch[1].explanation == told.explanation
     said = [one.model_dump(exclude=OF_ITS_OWN) for one in (plain, told, *of_batch)]
     assert said == [said[0]] * 4
+    assert [one.cache_hit for one in (plain, told, *of_batch)] == [False, True, False, False]
     assert [record.request for record in books.records] == [request] * 4
 
 

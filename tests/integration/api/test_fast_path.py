@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.integration.api.conftest import Api
 
 ANEW = {"date", "x-request-id", "content-length"}  # of each answer
-OWN = {"prediction_id", "processing_time_ms"}
+OWN = {"prediction_id", "processing_time_ms", "cache_hit"}
 SINGLE = "/predict/single"
 
 
