@@ -115,29 +115,55 @@ def forecast_series(  # noqa: PLR0913, PLR0917 — what is known and what comes 
     of the range is played once the first one is.
     """
     n, players = evidence.position.shape
-    shares = n * players
-    firsts = np.empty((shares, _WIDTH), np.float32)
-    game_number = np.full(shares, span.first)
-    position = evidence.position.reshape(shares)
-    if not _fill_rows(
-        evidence.player, evidence.team, evidence.opponent, evidence.league, position, game_number, firsts
-    ):
+    rows = np.empty((n * players * span.maps, _WIDTH), np.float32)
+    if not _assemble(evidence, span, rows):
         return False
-    rows = np.empty((shares * span.maps, _WIDTH), np.float32)
-    for at in range(len(rows)):
-        for column in range(_WIDTH):
-            rows[at, column] = firsts[at // span.maps, column]
-        rows[at, _GAME_NUMBER] = span.first + at % span.maps
     means = _means(model, rows)
     if model.corrects:
         _correct(model, rows, evidence.draft, span.maps, means)
     chances = _course_chances(model, span, rows, n)
-    of_cells, sizes = means.reshape(n, players, span.maps, len(RESULTS)), np.empty((n, players, len(RESULTS)))
-    for at in range(shares):
-        for result in range(len(RESULTS)):
-            sizes[at // players, at % players, result] = model.sizes[position[at], result]
+    _sum(model, span, evidence, means.reshape(n, players, span.maps, len(RESULTS)), chances, base)
+    _bend(base, model.calibration if players * span.maps == 1 else model.calibration_of_sums, calibrated)
+    for at in range(n):
+        reached[at] = 0.0
+        for course in range(len(span.played)):
+            if span.played[course] == span.maps:
+                reached[at] += chances[at, course]
+    return True
+
+
+@part
+def _assemble(evidence: Evidence, span: Range, rows: NDArray[np.float32]) -> bool:
+    """Whether all positions are known; ``rows`` lie by series, player and map. Maps differ in their number alone."""
+    position = evidence.position.reshape(evidence.position.size)
+    firsts = np.empty((len(position), _WIDTH), np.float32)
+    numbers = np.full(len(position), span.first)
+    known = _fill_rows(evidence.player, evidence.team, evidence.opponent, evidence.league, position, numbers, firsts)
+    for at in range(len(rows)):
+        for column in range(_WIDTH):
+            rows[at, column] = firsts[at // span.maps, column]
+        rows[at, _GAME_NUMBER] = span.first + at % span.maps
+    return known
+
+
+@part
+def _sum(  # noqa: PLR0913, PLR0917 — as forecast_series
+    model: Parameters,
+    span: Range,
+    evidence: Evidence,
+    means: NDArray[np.float64],
+    chances: NDArray[np.float64],
+    pmf: NDArray[np.float64],
+) -> None:
+    """Fill the pmfs of the sums; ``means`` have the shape [n, players, maps, results]."""
+    n, players = evidence.position.shape
+    sizes = np.empty((n, players, len(RESULTS)))
+    for at in range(n):
+        for player in range(players):
+            for result in range(len(RESULTS)):
+                sizes[at, player, result] = model.sizes[evidence.position[at, player], result]
     _add_courses(
-        of_cells,
+        means,
         sizes,
         evidence.same_side,
         span.played,
@@ -146,15 +172,8 @@ def forecast_series(  # noqa: PLR0913, PLR0917 — what is known and what comes 
         model.of_maps,
         model.of_mates,
         model.of_foes,
-        base,
+        pmf,
     )
-    _bend(base, model.calibration if players * span.maps == 1 else model.calibration_of_sums, calibrated)
-    for at in range(n):
-        reached[at] = 0.0
-        for course in range(len(span.played)):
-            if span.played[course] == span.maps:
-                reached[at] += chances[at, course]
-    return True
 
 
 @part
