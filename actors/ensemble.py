@@ -143,7 +143,7 @@ class PropEnsemble:
         base = np.zeros((n, COUNTS_PER_MAP * players * len(map_range.maps)))
         calibrated, reached = np.empty(base.shape), np.empty(n)
         span = _range(self.parameters.series.formats, map_range, best_of)
-        if not _forecast_series()(self._for_kernel(prop, drafted), span, evidence, base, calibrated, reached):
+        if not _run(self._for_kernel(prop, drafted), span, evidence, base, calibrated, reached):
             raise InvalidError(f"a position is none of the {len(POSITIONS)} in POSITIONS", "position")
         forecasts = [Forecast(CountDistribution(base[at]), CountDistribution(calibrated[at])) for at in range(n)]
         return forecasts, reached.tolist()
@@ -280,7 +280,12 @@ class PropEnsemble:
         return cls(trees, parameters)
 
 
-_forecast_series = cache(forecast_series.unchecked)
+_machine_code = cache(forecast_series.unchecked)
+
+
+def _run(*arguments: Any) -> bool:
+    """All that `PropEnsemble.predict` has worked out but the forecast itself."""
+    return _machine_code()(*arguments)
 
 
 @lru_cache(maxsize=256)
