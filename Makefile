@@ -10,7 +10,7 @@ export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 GROUPS := tests-integration+e2e tests-contract tests-unit
 
 .DEFAULT_GOAL := help
-.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench bench-ensemble bench-stores clean $(GROUPS)
+.PHONY: help install peers servers-fetch servers demo stop test check contract faults docs format lock bench-serving bench-ensemble bench-stores clean $(GROUPS)
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -82,8 +82,8 @@ lock: $(UV) ## Compile the locks again from pyproject.toml
 bench-ensemble: install ## Measure compiled trees beside xgboost and ONNX Runtime
 	$(BIN)/python -m benchmarks.ensemble
 
-bench: install ## Measure /predict/single beside FastAPI + xgboost
-	$(BIN)/python -m benchmarks.serving
+bench-serving: install ## Measure the running gateway: rate, latency, batches, overload, kills
+	$(BIN)/python -m benchmarks.gateway
 
 bench-stores: install servers-fetch ## Measure every store beside its naive use
 	$(BIN)/python -m benchmarks.stores

@@ -6,12 +6,12 @@ Pure but for its inputs: the same question, features and model give the same ans
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from actors.ensemble import Forecast, sum_of
-from actors.forecast_kernel import Evidence, read_line
+from actors.forecast_kernel import FIGURES, Evidence, read_lines
 from actors.questions import Inferred, Question, SeriesQuestion
 from stores.domain.props import DataTier, Side
 from stores.errors import RiftlineError
@@ -19,13 +19,22 @@ from stores.errors import RiftlineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from actors.ensemble import PropEnsemble
     from actors.feature_view import FeatureView
     from actors.published import PlayerEntry
-    from stores.domain.props import PropRequest
+    from stores.domain.props import MapRange, PropRequest, PropType
 
 COVERAGE = 0.8  # of the interval
 PERCENT_DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
+
+
+class Predictor(Protocol):
+    """What an answer needs of a model, wherever that is."""
+
+    def predict(
+        self, prop: PropType, evidence: Evidence, map_range: MapRange, *, drafted: bool, best_of: int | None = None
+    ) -> tuple[list[Forecast], list[float]]:
+        """See `actors.ensemble.PropEnsemble.predict`."""
+        ...
 
 
 class Answer(NamedTuple):
@@ -34,6 +43,7 @@ class Answer(NamedTuple):
     prediction: Side
     confidence: float
     base_model_confidence: float
+    over_probability: float
     push_probability: float
     expected_stat: float
     confidence_interval: tuple[float, float]
@@ -54,13 +64,24 @@ class Outlook(NamedTuple):
 
     def at_line(self, line: float) -> Answer:
         """The answer to one line."""
+        return self.at_lines((line,))[0]
+
+    def at_lines(self, lines: Sequence[float]) -> list[Answer]:
+        """The answer to each line. Many cost hardly more than one."""
+        figures = np.empty((len(lines), FIGURES))
         base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
-        over, base_over, push, mean, low, high = read_line()(base, calibrated, line, COVERAGE)
+        read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
+        return [self._answer(*of_line) for of_line in figures.tolist()]
+
+    def _answer(  # noqa: PLR0913, PLR0917 — FIGURES
+        self, over: float, base_over: float, push: float, mean: float, low: float, high: float
+    ) -> Answer:
         side = Side.OVER if over >= 0.5 else Side.UNDER
         return Answer(
             side,
             _percent(over if side is Side.OVER else 1.0 - over),
             _percent(base_over if side is Side.OVER else 1.0 - base_over),
+            _percent(over),
             _percent(push),
             round(mean, PERCENT_DIGITS),
             (low, high),
@@ -69,19 +90,15 @@ class Outlook(NamedTuple):
             self.warnings,
         )
 
-    def over_percent(self, line: float) -> float:
-        """The calibrated probability of OVER in %, the push left out."""
-        return _percent(self.forecast.calibrated.over_probability(line))
 
-
-def look(request: PropRequest, view: FeatureView, model: PropEnsemble) -> Outlook:
+def look(request: PropRequest, view: FeatureView, model: Predictor) -> Outlook:
     """Find the evidence and forecast the sum. Raises what `Question` raises."""
     question = Question(request, view)
     series = question.series()
     return _outlook(question, series, predict(series, model))
 
 
-def look_all(requests: Sequence[PropRequest], view: FeatureView, model: PropEnsemble) -> list[Outlook | RiftlineError]:
+def look_all(requests: Sequence[PropRequest], view: FeatureView, model: Predictor) -> list[Outlook | RiftlineError]:
     """What `look` gives or raises for each request, to the bit; what is alike is computed together."""
     asked = [_asked(request, view) for request in requests]
     series = {at: one.series() for at, one in enumerate(asked) if isinstance(one, Question)}
@@ -117,7 +134,7 @@ class Predicted(NamedTuple):
     reached: float
 
 
-def predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[Predicted]:
+def predict(series: Sequence[SeriesQuestion], model: Predictor) -> list[Predicted]:
     """One prediction per series, in order; those of the same shape are computed together."""
     if len(series) == 1:
         return list(_predict_alike(series, model))
@@ -130,7 +147,7 @@ def predict(series: Sequence[SeriesQuestion], model: PropEnsemble) -> list[Predi
     return [predicted[at] for at in range(len(series))]
 
 
-def _predict_alike(series: Sequence[SeriesQuestion], model: PropEnsemble) -> Iterable[Predicted]:
+def _predict_alike(series: Sequence[SeriesQuestion], model: Predictor) -> Iterable[Predicted]:
     first = series[0]
     evidence = _evidence(series)
     return map(

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from actors.answers import Outlook
-    from actors.ensemble import PropEnsemble
+    from actors.answers import Outlook, Predictor
     from actors.feature_view import FeatureView
     from actors.published import RecentMap
     from actors.questions import SeriesQuestion
@@ -125,7 +124,7 @@ class Explanation:
     recent_maps: tuple[tuple[RecentMap, ...], ...]
 
 
-def explain(outlook: Outlook, view: FeatureView, model: PropEnsemble) -> Explanation:
+def explain(outlook: Outlook, view: FeatureView, model: Predictor) -> Explanation:
     """Explain an answer by the view and the model that gave it, with one more walk through the trees."""
     asked = [frozenset({family}) for family in Family] + [_ALL_USUAL]
     tournament = outlook.inferred.tournament

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from actors.compiled_trees import TreeTables
 
+FIGURES = 6  # of a line: over, over before calibration, push, mean, both ends of the interval; over leaves the push out
 _GAME_NUMBER = MODEL_FEATURES.index("game_number")
 _WIDTH, _MEMBERS, _CHAMPION, _POOL = len(MODEL_FEATURES), len(Member), len(CHAMPION_FEATURES), np.array(OF_DRAFT)
 
@@ -248,47 +249,55 @@ def _course_chances(model: Parameters, span: Range, rows: NDArray[np.float32], n
     return chances
 
 
-class LineFigures(NamedTuple):
-    """What a distribution says of a line. ``over`` and ``base_over``, before calibration, leave the push out."""
-
-    over: float
-    base_over: float
-    push: float
-    mean: float
-    low: float
-    high: float
-
-
-@kernel(record_type(LineFigures, *(_FLOAT,) * 6)(_VECTOR, _VECTOR, _FLOAT, _FLOAT))
-def read_line(base: NDArray[np.float64], calibrated: NDArray[np.float64], line: float, coverage: float) -> LineFigures:
-    """What two pmfs say of a line, as `CountDistribution` works it out."""
+@kernel(types.void(_VECTOR, _VECTOR, _VECTOR, _FLOAT, _MATRIX))
+def read_lines(
+    base: NDArray[np.float64],
+    calibrated: NDArray[np.float64],
+    lines: NDArray[np.float64],
+    coverage: float,
+    figures: NDArray[np.float64],
+) -> None:
+    """What two pmfs say of lines, as `CountDistribution` works it out: FIGURES, of shape [lines, 6]."""
     end = len(calibrated)
-    first, beyond = min(max(math.ceil(line), 0), end), min(max(math.floor(line) + 1, 0), end)
-    push = calibrated[first] if first < beyond else 0.0
+    up_to, from_top, mean = _sums(calibrated)
+    base_up_to, base_from_top, _ = _sums(base)
     tail = (1.0 - coverage) / 2
-    low = high = end - 1
-    mean = up_to = 0.0
-    for count in range(end - 1, -1, -1):
-        mean += count * calibrated[count]
-    for count in range(end):
-        up_to += calibrated[count]
-        if low == end - 1 and up_to >= tail - ROUNDING:
-            low = count
-        if up_to >= 1.0 - tail - ROUNDING:
-            high = count
-            break
-    over, base_over = _over(calibrated, first, beyond), _over(base, first, beyond)
-    return LineFigures(over, base_over, push, mean, float(low), float(high))
+    low, high = _quantile(up_to, tail), _quantile(up_to, 1.0 - tail)
+    for at in range(len(lines)):
+        first, beyond = min(max(math.ceil(lines[at]), 0), end), min(max(math.floor(lines[at]) + 1, 0), end)
+        figures[at, 0] = _over(up_to, from_top, first, beyond)
+        figures[at, 1] = _over(base_up_to, base_from_top, first, beyond)
+        figures[at, 2] = calibrated[first] if first < beyond else 0.0
+        figures[at, 3] = mean
+        figures[at, 4] = low
+        figures[at, 5] = high
 
 
 @part
-def _over(pmf: NDArray[np.float64], first: int, beyond: int) -> float:
+def _sums(pmf: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The probability of less than each count, that of each count or more, and the mean."""
+    up_to, from_top = np.empty(len(pmf) + 1), np.empty(len(pmf) + 1)
+    up_to[0] = from_top[len(pmf)] = mean = 0.0
+    for count in range(len(pmf)):
+        up_to[count + 1] = up_to[count] + pmf[count]
+    for count in range(len(pmf) - 1, -1, -1):
+        from_top[count] = from_top[count + 1] + pmf[count]
+        mean += count * pmf[count]
+    return up_to, from_top, mean
+
+
+@part
+def _quantile(up_to: NDArray[np.float64], probability: float) -> int:
+    """The smallest count whose cdf reaches the probability."""
+    for count in range(len(up_to) - 1):
+        if up_to[count + 1] >= probability - ROUNDING:
+            return count
+    return len(up_to) - 2
+
+
+@part
+def _over(up_to: NDArray[np.float64], from_top: NDArray[np.float64], first: int, beyond: int) -> float:
     """The probability of what lies above a line, of what does not lie on it."""
-    under = over = 0.0
-    for count in range(first):
-        under += pmf[count]
-    for count in range(len(pmf) - 1, beyond - 1, -1):
-        over += pmf[count]
-    if over == 0.0:
-        return 0.0 if under > 0.0 else 0.5
-    return 1.0 / (1.0 + under / over)
+    if from_top[beyond] == 0.0:
+        return 0.0 if up_to[first] > 0.0 else 0.5
+    return 1.0 / (1.0 + float(up_to[first] / from_top[beyond]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from uuid import UUID
 import orjson
 
 from actors.answers import look
+from benchmarks.load import Sample
 from benchmarks.peer import Peer
 from benchmarks.released import Released, database_url, read_released
 from serve_apps.wire import PredictionRequest
@@ -19,13 +21,13 @@ from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from actors.answers import Answer
-    from benchmarks.load import Sample
     from stores.domain.predictions import PredictionRecord
     from stores.settings import Settings
 
+STORED_WITHIN_S = 30.0  # answers lie in a journal at first
 SAME = (
     "prediction",
     "confidence",
@@ -68,6 +70,37 @@ def check_riftline(settings: Settings, samples: Sequence[Sample]) -> Verdict:
     return Verdict(len(samples), tuple(faults))
 
 
+def check_batches(settings: Settings, samples: Sequence[Sample], items: int) -> Verdict:
+    """Every question of a batch is answered, and so many of its answers are right, as `check_riftline` judges."""
+    faults, single = [], []
+    for sample in samples:
+        asked, said = orjson.loads(sample.request)["requests"], orjson.loads(sample.response)["items"]
+        answered = [one["result"] for one in said if one["status"] == 200]
+        if len(answered) < len(asked):
+            faults.append(f"{len(asked) - len(answered)} of {len(asked)} questions of a batch were not answered")
+            continue
+        pairs = list(zip(asked, answered, strict=True))[:: -(-len(asked) // items)]
+        single += [Sample(orjson.dumps(one).decode(), orjson.dumps(of).decode()) for one, of in pairs]
+    verdict = check_riftline(settings, single)
+    return Verdict(verdict.checked, (*faults, *verdict.faults))
+
+
+def check_curves(settings: Settings, samples: Sequence[Sample], questions: Mapping[str, bytes]) -> Verdict:
+    """Each point equals what is computed offline; ``questions`` holds the question by what was asked for."""
+    released = read_released(settings)
+    faults = []
+    for sample in samples:
+        said = orjson.loads(sample.response)
+        request = PredictionRequest.model_validate_json(questions[sample.request]).to_domain()
+        outlook = look(request, released.view, released.ensemble)
+        answers = [outlook.at_line(line) for line in said["prop_values"]]
+        if [(one.prediction, one.confidence) for one in answers] != list(
+            zip(said["predictions"], said["confidences"], strict=True)
+        ):
+            faults.append(f"{sample.request}: not what is computed offline")
+    return Verdict(len(samples), tuple(faults))
+
+
 def check_peer(settings: Settings, samples: Sequence[Sample]) -> Verdict:
     """Each answer equals the one of the peer's own function, called here."""
     peer = Peer(read_released(settings))
@@ -87,15 +120,21 @@ def _differences(said: dict[str, Any], other: Answer | PredictionRecord) -> dict
 
 
 async def _stored(settings: Settings, ids: Sequence[UUID]) -> list[PredictionRecord | None]:
+    """The records; those that never come are None."""
     pool = await open_pool(database_url(settings), 1)
     store = PostgresPredictions(pool)
-    found: list[PredictionRecord | None] = []
+    deadline = time.monotonic() + STORED_WITHIN_S
     try:
-        for prediction_id in ids:
-            try:
-                found.append(await store.get(prediction_id))
-            except NotFoundError:
-                found.append(None)
+        return [await _record(store, prediction_id, deadline) for prediction_id in ids]
     finally:
         await pool.close()
-    return found
+
+
+async def _record(store: PostgresPredictions, prediction_id: UUID, deadline: float) -> PredictionRecord | None:
+    while True:
+        try:
+            return await store.get(prediction_id)
+        except NotFoundError:
+            if time.monotonic() > deadline:
+                return None
+        await asyncio.sleep(0.2)

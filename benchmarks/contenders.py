@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
+from benchmarks.load import Load
 from stores.errors import TransientError
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Contender:
     method: str = "POST"
     path: str = "/predict/single"
     workers: int = 0
+    repeats: int = 0  # so many questions, asked again and again; 0: each is asked once
+
+    def load(self, seconds: float, connections: int, samples: int = 0) -> Load:
+        """Closed-loop load on it."""
+        return Load(self.host, self.port, self.method, self.path, seconds, connections, samples)
 
 
 def riftline(settings: Settings) -> Contender:

@@ -37,5 +37,5 @@ def family(root: psutil.Process) -> frozenset[int]:
 
 def _kind(process: psutil.Process) -> str:
     words = f"{process.name()} {' '.join(process.cmdline()[:1])}"
-    named = {"ServeReplica": GATEWAY, "haproxy": HAPROXY, "postgres": POSTGRES}
+    named = {"ServeReplica:benchmark-peer": PEER, "ServeReplica": GATEWAY, "haproxy": HAPROXY, "postgres": POSTGRES}
     return next((kind for text, kind in named.items() if text in words), RAY)

@@ -17,9 +17,8 @@ import orjson
 import xgboost as xgb
 from onnx import TensorProto, helper
 
-from actors.compiled_trees import CompiledTrees
+from actors.compiled_trees import CompiledTrees, walk_trees
 from benchmarks.paired import Way, command, race
-from stores.kernels import warm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -61,7 +60,7 @@ class Calls:
 
 async def races(rounds: int) -> AsyncIterator[dict[str, Any]]:
     """One race per number of rows, and one of both results of a row."""
-    warm()
+    walk_trees()
     rng = np.random.default_rng(20260314)
     booster = trained(rng)
     compiled, runtime = CompiledTrees.of(booster), onnx_session(booster)

@@ -75,7 +75,7 @@ class Reads:
 
 async def races(rounds: int) -> AsyncIterator[dict[str, Any]]:
     """Read from one fresh server that holds the same vectors in both forms."""
-    truth = np.random.default_rng(20260314).normal(size=(PLAYERS, FEATURES))
+    truth = random_vectors()
     with started(lambda folder: RedisServer(valkey(), folder)) as server:
         async with AsyncExitStack() as stack:
             plain = redis.Redis.from_url(server.url)
@@ -91,12 +91,22 @@ async def races(rounds: int) -> AsyncIterator[dict[str, Any]]:
             yield await race(f"Read {FEATURES} features of ten players a call", "vectors/s", ten, rounds)
 
 
-async def _write(plain: Any, cache: RedisHotFeatures, truth: NDArray[np.float64]) -> None:
+def random_vectors() -> NDArray[np.float64]:
+    """A vector per name, of shape [players, features]."""
+    return np.random.default_rng(20260314).normal(size=(PLAYERS, FEATURES))
+
+
+def write_hashes(plain: Any, truth: NDArray[np.float64]) -> None:
+    """As hashes with a text field per feature, by redis-py."""
     pipeline = plain.pipeline(transaction=False)
     for name, values in zip(NAMES, truth, strict=True):
         texts = dict(zip(FIELDS, map(repr, values.tolist()), strict=True))
         pipeline.hset(f"plain:{name}", mapping=texts)
     pipeline.execute()
+
+
+async def _write(plain: Any, cache: RedisHotFeatures, truth: NDArray[np.float64]) -> None:
+    write_hashes(plain, truth)
     now = utc_now()
     await cache.put_many(
         FeatureKind.PLAYER,
@@ -111,25 +121,25 @@ def _ways(
     truth: NDArray[np.float64], plain: Any, plain_async: Any, cache: RedisHotFeatures
 ) -> tuple[list[Way], list[Way]]:
     """Of one player a call, and of ten."""
-    view = _view(truth)
+    view = view_of(truth)
 
     async def hgetall(names: Sequence[str]) -> list[NDArray[np.float64]]:
-        return [_vector(plain.hgetall(f"plain:{name}")) for name in names]
+        return [vector_of(plain.hgetall(f"plain:{name}")) for name in names]
 
     async def hgetall_async(names: Sequence[str]) -> list[NDArray[np.float64]]:
-        return [_vector(await plain_async.hgetall(f"plain:{name}")) for name in names]
+        return [vector_of(await plain_async.hgetall(f"plain:{name}")) for name in names]
 
     async def pipelined(names: Sequence[str]) -> list[NDArray[np.float64]]:
         pipeline = plain.pipeline(transaction=False)
         for name in names:
             pipeline.hgetall(f"plain:{name}")
-        return [_vector(row) for row in pipeline.execute()]
+        return [vector_of(row) for row in pipeline.execute()]
 
     async def pipelined_async(names: Sequence[str]) -> list[NDArray[np.float64]]:
         pipeline = plain_async.pipeline(transaction=False)
         for name in names:
             pipeline.hgetall(f"plain:{name}")
-        return [_vector(row) for row in await pipeline.execute()]
+        return [vector_of(row) for row in await pipeline.execute()]
 
     async def ours(names: Sequence[str]) -> list[NDArray[np.float64]]:
         found = await cache.read_many(FeatureKind.PLAYER, names)
@@ -155,11 +165,12 @@ def _ways(
     return one, ten
 
 
-def _vector(row: dict[bytes, bytes]) -> NDArray[np.float64]:
+def vector_of(row: Any) -> NDArray[np.float64]:
+    """The vector of a hash."""
     return np.array([float(row[name]) for name in _KEYS])
 
 
-def _view(truth: NDArray[np.float64]) -> FeatureView:
+def view_of(truth: NDArray[np.float64]) -> FeatureView:
     """The view that serving reads, of the same vectors."""
     players = tuple(
         PlayerEntry(player_id=f"p{number}", name=name, position=0, team_id=None, team=None, tournament="LCK", games=50)

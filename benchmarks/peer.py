@@ -22,8 +22,7 @@ from pydantic import BaseModel
 from scipy.special import betainc
 
 from benchmarks.released import read_released
-from serve_apps.wire import PredictionRequest  # noqa: TC001 — FastAPI reads the annotation
-from stores import kernels
+from serve_apps.wire import PredictionRequest
 from stores.domain.props import PropType, Side
 from stores.features.vector import assemble
 from stores.settings import Settings
@@ -67,7 +66,7 @@ class Peer:
         self._sizes = {PropType(name): values["before"]["sizes"] for name, values in described["props"].items()}
         self._boosters = {prop: _booster(released.files[f"{prop}.direct.ubj"]) for prop in self._sizes}
         self._version = released.record.model_version
-        kernels.warm()
+        self._warm_up()
 
     def answer(self, request: PredictionRequest) -> PeerAnswer:
         """The negative binomial answer for one player. Raises KeyError for an unknown name."""
@@ -92,6 +91,12 @@ class Peer:
             expected_stat=round(mean, 4),
             model_version=self._version,
         )
+
+    def _warm_up(self) -> None:
+        """Answer one question: the kernels are compiled at the first."""
+        entry, _ = next(iter(self._players.values()))
+        prop = next(iter(self._sizes))
+        self.answer(PredictionRequest(player_names=[entry.name], prop_type=prop, prop_value=0.5, map_range=[1, 1]))
 
 
 def create() -> FastAPI:

@@ -19,7 +19,7 @@ from stores.domain.props import PropType
 from stores.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from actors.feature_view import FeatureView
 
@@ -40,6 +40,37 @@ def players_of(view: FeatureView) -> list[Player]:
     found = [entry for entry in view.players.entries if view.players.find(entry.name) is entry]
     teams = [entry for entry in view.teams.entries if view.teams.find(entry.name) is entry]
     return [Player(entry.name, tuple(team.name for team in teams if team.team_id != entry.team_id)) for entry in found]
+
+
+class Supply:
+    """Questions in order, each handed out once, until all were asked; then they begin again, and ``repeated`` says so.
+
+    What is handed out may be more than will be asked, as nobody knows how fast the answers come: `asked` tells.
+    """
+
+    def __init__(self, questions: Iterable[bytes]) -> None:
+        self.repeated = False
+        self._questions = list(questions)
+        self._asked = 0
+        self._most = 0
+
+    def upcoming(self, count: int) -> list[bytes]:
+        """The next ones, fewer only where there are no more different ones at all."""
+        begin = self._asked % len(self._questions)
+        found = self._questions[begin : begin + count]
+        found += self._questions[: min(count - len(found), begin)]
+        self._most = len(found)
+        return found
+
+    def asked(self, count: int) -> None:
+        """So many of those that were handed out last were asked."""
+        self._asked += count
+        self.repeated |= count > self._most or self._asked > len(self._questions)
+
+
+def supply(settings: Settings, count: int) -> Supply:
+    """So many different questions about the players of the newest features."""
+    return Supply(draw(players_of(read_released(settings).view), count))
 
 
 def draw(players: Sequence[Player], count: int, seed: int = 0) -> Iterator[bytes]:

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import orjson
 import psutil
 
-from benchmarks import contenders
+from benchmarks import contenders, report
 from benchmarks.questions import draw, players_of
 from benchmarks.released import read_released
 from stores.errors import RiftlineError, TransientError
@@ -32,7 +31,6 @@ from stores.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RESULTS = contenders.ROOT / "benchmarks" / "results" / "release.json"
 QUESTIONS = 20_000
 SAME_IN_A_ROW = 10  # answers of the new version: every replica has it
 MOST_S = 900.0
@@ -134,8 +132,7 @@ def main() -> int:
     except RiftlineError as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_READY
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    report.write("release", found)
     for name, value in found.items():
         print(f"{name:<24}{value}")
     return FAILED if found["failed"] else 0

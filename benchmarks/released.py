@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.ensemble import PropEnsemble
-from actors.feature_shard import read_features
 from actors.feature_view import FeatureView
+from actors.shard_tables import read_features
 from stores.domain.models import MODEL_NAME
 from stores.errors import NotFoundError, TransientError
 from stores.features.tables import PLAYER_SNAPSHOTS

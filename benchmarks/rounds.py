@@ -6,22 +6,27 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from benchmarks.contenders import ROOT, Contender
+from benchmarks.contenders import ROOT
 from benchmarks.cpu import spent
 from benchmarks.load import LoadReport
+from benchmarks.open_load import OpenReport
 from stores.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from benchmarks.cpu import Usage
+    from benchmarks.load import Load
+    from benchmarks.open_load import OpenLoad
 
 GRACE_S = 30.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +48,30 @@ class Round:
         }
 
 
-def generate(
-    contender: Contender, bodies: Sequence[bytes], seconds: float, connections: int, samples: int
-) -> LoadReport:
-    """Run the load generator in a process of its own. Raises TransientError if nothing was answered."""
-    command = [sys.executable, "-m", "benchmarks.load", contender.method, contender.path, "--host", contender.host]
-    command += ["--port", str(contender.port), "--seconds", str(seconds), "--connections", str(connections)]
-    command += ["--samples", str(samples)]
-    done = subprocess.run(
-        command, cwd=ROOT, input=b"\n".join(bodies), stdout=subprocess.PIPE, check=True, timeout=seconds + GRACE_S
-    )
-    report = LoadReport.from_json(done.stdout)
+def generate(load: Load, items: Sequence[bytes]) -> LoadReport:
+    """Run the closed-loop generator in a process of its own. Raises TransientError if nothing was answered."""
+    report = LoadReport.from_json(_fed("benchmarks.load", load, items))
     if not report.answers:
-        raise TransientError(f"{contender.name} on port {contender.port} answered nothing: {report.errors}")
+        raise TransientError(f"{load.path} on port {load.port} answered nothing: {report.errors}")
     return report
+
+
+def generate_open(load: OpenLoad, items: Sequence[bytes]) -> OpenReport:
+    """Run the open-loop generator in a process of its own."""
+    return OpenReport.from_json(_fed("benchmarks.open_load", load, items))
+
+
+def _fed(module: str, load: Load, items: Sequence[bytes]) -> bytes:
+    """What the generator printed; its options are called like the load's fields."""
+    options = asdict(load)
+    command = [sys.executable, "-m", module, options.pop("method"), options.pop("path")]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    timeout_s = load.seconds + GRACE_S
+    done = subprocess.run(
+        command, cwd=ROOT, input=b"\n".join(items), stdout=subprocess.PIPE, check=True, timeout=timeout_s
+    )
+    return done.stdout
 
 
 def measured(name: str, read_cpu: Callable[[], Usage], load: Callable[[], LoadReport]) -> Round:
@@ -71,20 +86,30 @@ def measured(name: str, read_cpu: Callable[[], Usage], load: Callable[[], LoadRe
     )
 
 
-def summary(rounds: Mapping[str, Sequence[Round]], peer: str) -> list[dict[str, Any]]:
-    """One row per contender: median and worst over the rounds; the ratio is to the peer in the same round."""
+def summary(rounds: Mapping[str, Sequence[Round]], peers: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One row per contender: median and worst over the rounds; a ratio is to that peer in the same round."""
     rows = []
     for name, ours in rounds.items():
-        ratios = [one.report.per_second / of.report.per_second for one, of in zip(ours, rounds[peer], strict=True)]
         row: dict[str, Any] = {"name": name}
-        row["per_second"] = _median_and_worst([one.report.per_second for one in ours], min)
-        for figure in ("p50_ms", "p95_ms", "p99_ms"):
-            row[figure] = _median_and_worst([getattr(one.report, figure) for one in ours], max)
-        row["ratio"] = _median_and_worst(ratios, min)
-        row["errors"] = sum(sum(one.report.errors.values()) for one in ours)
+        row["per_second"] = median_and_worst([one.report.per_second for one in ours], min)
+        for figure in ("p50_ms", "p95_ms", "p99_ms", "max_ms"):
+            row[figure] = median_and_worst([getattr(one.report.latency, figure) for one in ours], max)
+        row["ratios"] = {peer: median_and_worst(_ratios(ours, rounds[peer]), min) for peer in peers}
+        row["errors"] = dict(sum((Counter(one.report.errors) for one in ours), Counter()))
         row["cpu_us_per_answer"] = _cpu_per_answer(ours)
         rows.append(row)
     return rows
+
+
+def orders(who: Sequence[T], rounds: int) -> Iterator[Sequence[T]]:
+    """Everyone, once for each round; each round begins with the next one."""
+    for number in range(rounds):
+        start = number % len(who)
+        yield (*who[start:], *who[:start])
+
+
+def _ratios(ours: Sequence[Round], peers: Sequence[Round]) -> list[float]:
+    return [one.report.per_second / of.report.per_second for one, of in zip(ours, peers, strict=True)]
 
 
 def _cpu_per_answer(rounds: Sequence[Round]) -> dict[str, float]:
@@ -95,7 +120,8 @@ def _cpu_per_answer(rounds: Sequence[Round]) -> dict[str, float]:
     }
 
 
-def _median_and_worst(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> tuple[float, float]:
+def median_and_worst(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> tuple[float, float]:
+    """Of the rounds."""
     return round(statistics.median(values), 3), round(worst(values), 3)
 
 

@@ -1,61 +1,101 @@
-"""Processor microseconds per request of each stage of `/predict/single`, in one process: no network, no database.
+"""Microseconds per request of each stage of a plain `/predict/single`, from the bytes asked to the bytes answered.
 
-Needs the stores of an earlier `riftline up` with PostgreSQL running, and no cluster.
+All code of a replica's socket, with its journal on disk, in one process; no network, HAProxy or database. Timers stand
+around functions of the path while different questions pass, so that each stage meets the caches as its neighbours leave
+them. Needs the stores of an earlier `riftline up`, with PostgreSQL running.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import statistics
 import sys
+import tempfile
 import time
+from collections import defaultdict
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import cycle
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
-from pydantic import TypeAdapter
+import uvloop
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
-from actors.answers import look
+from actors import ensemble
+from actors.answers import Outlook
+from actors.ensemble import PropEnsemble
+from actors.questions import Question
 from benchmarks.questions import draw, players_of
-from benchmarks.released import Released, read_released
+from benchmarks.released import read_released
 from benchmarks.rounds import machine
-from serve_apps import wire
-from serve_apps.api import ApiSettings, create_api
-from serve_apps.service import Caller, PredictionService
+from serve_apps import answer_cache, fast_path, service, write_behind
+from serve_apps.answer_protocol import AnswerProtocol
+from serve_apps.client_address import TrustedProxies
+from serve_apps.destinations import POSTGRES
+from serve_apps.fast_path import FastPath, LoopLag
+from serve_apps.gate import Gate
+from serve_apps.identity import Identities
+from serve_apps.placement import Colocated
+from serve_apps.request_metrics import RequestMetrics
+from serve_apps.service import PredictionService
 from serve_apps.state import ServingState
+from serve_apps.wire import PredictionRequest
+from serve_apps.write_behind import WriteBehind
 from stores.clock import utc_now
 from stores.errors import RiftlineError
-from stores.features.vector import assemble
-from stores.postgres.prediction_copy import encode
-from stores.settings import Settings
+from stores.journal.journal import Journal
+from stores.settings import AccessSettings, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from benchmarks.released import Released
 
-    from actors.ensemble import MapMeans
-    from stores.domain.predictions import PredictionRecord
-    from stores.domain.props import PropRequest
-
-EXAMPLE = "example: python -m benchmarks.stages --questions 300 --repeats 15"
+EXAMPLE = "example: python -m benchmarks.stages --questions 4000 --repeats 5"
 NOT_READY = 3
+TOGETHER = 16  # requests in flight, as many as share a flush of the disk under load
+HEAD = (
+    b"POST /predict/single HTTP/1.1\r\nhost: 127.0.0.1:8000\r\nuser-agent: riftline-bench\r\n"
+    b"content-type: application/json\r\nx-forwarded-for: 127.0.0.1\r\ncontent-length: %d\r\n\r\n%s"
+)
 
 
-class Kept:
-    """A store that only keeps the last record."""
+class Stage(NamedTuple):
+    """A function of the path: ``within`` names the stage that calls it."""
 
-    def __init__(self) -> None:
-        self.last: PredictionRecord | None = None
+    name: str
+    within: str
+    holder: Any
+    attribute: str
 
-    async def record(self, record: PredictionRecord) -> None:
-        """Keep it."""
-        self.last = record
+
+_WHOLE, _ANSWER, _LOOK, _PREDICT, _RECORD, _COUNT = (
+    *("event loop", "answer", "look", "forecast", "record", "count the call"),
+)
+STAGES = (
+    Stage("parse HTTP", _WHOLE, AnswerProtocol, "_whole"),
+    Stage(_ANSWER, _WHOLE, FastPath, "answer"),
+    Stage("parse and validate the body", _ANSWER, PredictionRequest, "model_validate_json"),
+    Stage("to the domain", _ANSWER, PredictionRequest, "to_domain"),
+    Stage("caller and quota", _ANSWER, Gate, "pass_known"),
+    Stage(_LOOK, _ANSWER, answer_cache, "look"),
+    Stage("resolve names", _LOOK, Question, "__init__"),
+    Stage(_PREDICT, _LOOK, PropEnsemble, "predict"),
+    Stage("machine code", _PREDICT, ensemble, "_run"),
+    Stage("warnings", _LOOK, Question, "warnings"),
+    Stage(_RECORD, _ANSWER, PredictionService, "_record"),
+    Stage("answer the line", _RECORD, Outlook, "at_line"),
+    Stage("document", _ANSWER, service, "_document"),
+    Stage("keep the record", _ANSWER, WriteBehind, "add"),
+    Stage("encode the row", "keep the record", write_behind, "_row"),
+    Stage("write HTTP", _WHOLE, AnswerProtocol, "_reply"),
+    Stage(_COUNT, _WHOLE, FastPath, "note"),
+    Stage("name the call", _COUNT, fast_path, "call_of"),
+    Stage("keep the call", _COUNT, WriteBehind, "note_call"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +103,7 @@ class Given:
     """Registry, artefacts and feed of one released model, for a ServingState."""
 
     released: Released
+    age_s: float = 0.0
 
     async def production(self, _: str) -> object:
         """The record."""
@@ -77,135 +118,129 @@ class Given:
         return self.released.view
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage over the same questions; ``within`` names the stage that holds it."""
+class Nowhere:
+    """The end of the journal: no database is measured here."""
 
-    name: str
-    within: str
-    call: Callable[[Any], object]
-    inputs: Sequence[Any]
+    name = POSTGRES
 
-
-class Questions:
-    """The same questions after each stage, so that every stage is timed by itself."""
-
-    def __init__(self, released: Released, bodies: Sequence[bytes]) -> None:
-        self.released = released
-        self.bodies = bodies
-        self.parsed = [wire.PredictionRequest.model_validate(json.loads(body)) for body in bodies]
-        self.requests = [one.to_domain() for one in self.parsed]
-        self.outlooks = [look(one, released.view, released.ensemble) for one in self.requests]
-        self.features = [self.assembled(one) for one in self.requests]
-        self.means = [self._means(one) for one in zip(self.requests, self.features, strict=True)]
-
-    def resolve(self, request: PropRequest) -> None:
-        """Look the names up."""
-        self.released.view.players.find(request.player_names[0])
-        self.released.view.teams.find(request.opponent or "")
-
-    def assembled(self, request: PropRequest) -> NDArray[np.float32]:
-        """The rows of features, from resolved names."""
-        view = self.released.view
-        player, opponent = view.players.find(request.player_names[0]), view.teams.find(request.opponent or "")
-        maps = np.array(request.map_range.maps, dtype=np.int64)
-        context = view.context(player.tournament)
-        team = view.team_features(player.team_id or opponent.team_id)
-        evidence = (view.player_features(player.player_id), team, view.team_features(opponent.team_id), context)
-        one, ours, theirs, league = (np.tile(row, (len(maps), 1)) for row in evidence)
-        return assemble(one, ours, theirs, league, np.full(len(maps), player.position), maps)
-
-    def _means(self, item: tuple[PropRequest, NDArray[np.float32]]) -> MapMeans:
-        return self.released.ensemble.map_means(item[0].prop_type, item[1])
-
-    def _forecast(self, item: tuple[PropRequest, MapMeans]) -> object:
-        request, means = item
-        position = np.array([[self.released.view.players.find(request.player_names[0]).position]])
-        return self.released.ensemble.forecasts(request.prop_type, means, position, request.map_range)
-
-    def of_look(self) -> list[Stage]:
-        """From the domain's request to the answer to its line."""
-        view, model = self.released.view, self.released.ensemble
-        pairs = list(zip(self.requests, self.features, strict=True))
-        with_means = list(zip(self.requests, self.means, strict=True))
-        lines = [(outlook, one.prop_value) for outlook, one in zip(self.outlooks, self.requests, strict=True)]
-        return [
-            Stage("look", "service", lambda one: look(one, view, model), self.requests),
-            Stage("resolve names", "look", self.resolve, self.requests),
-            Stage("assemble features", "look", self.assembled, self.requests),
-            Stage("trees", "look", self._means, pairs),
-            Stage("distribution + calibration", "look", self._forecast, with_means),
-            Stage("answer the line", "service", lambda item: item[0].at_line(item[1]), lines),
-        ]
+    async def deliver(self, records: Sequence[bytes]) -> None:
+        """Nothing."""
 
 
-def stages(questions: Questions) -> list[Stage]:
-    """Every stage, the outermost first; an awaited one runs on an event loop without ever waiting."""
-    kept = Kept()
-    given = cast("Any", Given(questions.released))
-    state = ServingState(given, given, given)
-    asyncio.run(state.refresh())
-    service = PredictionService(state, cast("Any", kept), utc_now)
-    api = create_api(ApiSettings("", 1, ""), given)
-    api.state.service = service
-    said = [(_finish(service.single(one, Caller())), kept.last) for one in questions.requests]
-    dump = TypeAdapter(wire.Prediction).dump_json
-    parse = wire.PredictionRequest.model_validate
-    whole = "whole application"
-    return [
-        Stage(whole, "", partial(_ask, cast("Any", api)), questions.bodies),
-        Stage("parse + validate", whole, lambda body: parse(json.loads(body)).to_domain(), questions.bodies),
-        Stage("service", whole, lambda one: _finish(service.single(one, Caller())), questions.requests),
-        *questions.of_look(),
-        Stage("serialise response", whole, lambda pair: dump(pair[0]), said),
-        Stage("encode record", "beside", lambda pair: encode(pair[1]), said),
-    ]
+class Connection(asyncio.Transport):
+    """The other end of a connection, where the answer ends."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 8000)})
+        self.answers = 0
+        self.last = b""
+
+    def write(self, data: Any) -> None:
+        """One answer."""
+        self.answers += 1
+        self.last = data
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+    def pause_reading(self) -> None:
+        """Nothing more comes before the answer."""
+
+    def resume_reading(self) -> None:
+        """As `pause_reading`."""
 
 
-def medians_us(timed: Sequence[Stage], repeats: int) -> list[tuple[float, float]]:
-    """For each stage, median and least of the repeats; the stages take turns, so that noise strikes all alike.
-
-    The thread's own processor time is counted: what neighbours take is not, except for the caches.
-    """
-    passes: list[list[float]] = [[] for _ in timed]
-    for _ in range(repeats + 1):
-        for stage, taken in zip(timed, passes, strict=True):
-            begun = time.thread_time()
-            for item in stage.inputs:
-                stage.call(item)
-            taken.append((time.thread_time() - begun) / len(stage.inputs) * 1e6)
-    return [(statistics.median(taken[1:]), min(taken[1:])) for taken in passes]  # the first pass warms up
+async def _nobody(scope: object, receive: object, send: object) -> None:
+    """An app that is never asked."""
 
 
-def _ask(api: Callable[..., Awaitable[None]], body: bytes) -> None:
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "POST",
-        "path": "/predict/single",
-        "query_string": b"",
-        "http_version": "1.1",
-    }
-    scope |= {"scheme": "http", "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 1), "root_path": ""}
-    scope["headers"] = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    scope["state"] = {}
-    statuses: list[int] = []
-    messages = cycle([{"type": "http.request", "body": body, "more_body": False}])
+class Replica:
+    """The path of a replica, fed by hand."""
 
-    async def receive() -> Mapping[str, object]:
-        return next(messages)
+    def __init__(self, path: FastPath) -> None:
+        config = Config(cast("Any", _nobody), log_config=None)
+        config.load()
+        self._ends = [Connection() for _ in range(TOGETHER)]
+        self._protocols = [AnswerProtocol(path, config, ServerState(), {}) for _ in self._ends]
+        for protocol, end in zip(self._protocols, self._ends, strict=True):
+            protocol.connection_made(end)
 
-    async def send(message: Mapping[str, Any]) -> None:
-        statuses.append(message.get("status", 0))
+    async def ask(self, bodies: Sequence[bytes]) -> tuple[float, float]:
+        """Microseconds of the event loop's thread and of the process for each answer."""
+        requests = [HEAD % (len(body), body) for body in bodies]
+        thread, process = time.thread_time(), time.process_time()
+        for start in range(0, len(requests), TOGETHER):
+            together = requests[start : start + TOGETHER]
+            asked = sum(end.answers for end in self._ends) + len(together)
+            for protocol, request in zip(self._protocols, together, strict=False):
+                protocol.data_received(request)
+            while sum(end.answers for end in self._ends) < asked:  # noqa: ASYNC110 — until the disk has flushed
+                await asyncio.sleep(0.0002)
+        spent = time.thread_time() - thread, time.process_time() - process
+        assert all(end.last.startswith(b"HTTP/1.1 200 ") for end in self._ends), self._ends[0].last
+        return spent[0] / len(bodies) * 1e6, spent[1] / len(bodies) * 1e6
 
-    _finish(api(scope, receive, send))
-    assert statuses[0] == 200, statuses
+
+@asynccontextmanager
+async def opened_replica(released: Released) -> AsyncIterator[Replica]:
+    """One over a journal of its own, which is removed at the end."""
+    given = cast("Any", Given(released))
+    state = ServingState(given, Colocated(given), given)
+    await state.refresh()
+    identities = Identities(cast("Any", None), cast("Any", None), required=False, now=utc_now)
+    gate = Gate(identities, None, TrustedProxies(AccessSettings(Path()).trusted_proxies))
+    with tempfile.TemporaryDirectory() as folder:
+        behind = WriteBehind(await Journal.open(Path(folder) / "00", cursors=(POSTGRES,)), [Nowhere()])
+        try:
+            answering = PredictionService(state, behind, utc_now)
+            yield Replica(FastPath(answering, gate, behind, RequestMetrics(), LoopLag()))
+        finally:
+            await behind.close()
 
 
-def _finish(work: Awaitable[Any]) -> Any:
-    return _LOOP.run_until_complete(work)
+@contextmanager
+def timed(stages: Sequence[Stage]) -> Iterator[dict[str, float]]:
+    """Seconds of each stage, summed while the block runs."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+
+    def around(stage: Stage, function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            begun = time.perf_counter()
+            result = function(*args, **kwargs)
+            seconds[stage.name] += time.perf_counter() - begun
+            return result
+
+        return call
+
+    originals = [(stage, vars(stage.holder).get(stage.attribute)) for stage in stages]
+    try:
+        for stage in stages:
+            setattr(stage.holder, stage.attribute, around(stage, getattr(stage.holder, stage.attribute)))
+        yield seconds
+    finally:
+        for stage, original in originals:
+            if original is None:
+                delattr(stage.holder, stage.attribute)
+            else:
+                setattr(stage.holder, stage.attribute, original)
 
 
-_LOOP = asyncio.new_event_loop()
+async def measure(released: Released, count: int, repeats: int) -> Mapping[str, list[float]]:
+    """Microseconds per request of each stage, in each repeat; every question is another one."""
+    questions = draw(players_of(released.view), count * (2 * repeats + 1))
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    async with opened_replica(released) as replica:
+        await replica.ask([next(questions) for _ in range(count)])  # what is made once is made
+        for _ in range(repeats):
+            loop_us, process_us = await replica.ask([next(questions) for _ in range(count)])
+            found[_WHOLE].append(loop_us)
+            found["process"].append(process_us)
+            with timed(STAGES) as seconds:
+                await replica.ask([next(questions) for _ in range(count)])
+            for stage in STAGES:
+                found[stage.name].append(seconds[stage.name] / count * 1e6)
+    return found
 
 
 def main() -> None:
@@ -213,19 +248,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--questions", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--questions", type=int, default=4000, help="of each pass")
+    parser.add_argument("--repeats", type=int, default=5, help="each one pass without timers and one with them")
     options = parser.parse_args()
     try:
         released = read_released(Settings.from_env(os.environ))
     except RiftlineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(NOT_READY)
-    questions = Questions(released, list(draw(players_of(released.view), options.questions)))
-    timed = stages(questions)
-    print(f"{'processor us a request':<28} {'within':<18} {'median':>8} {'least':>8}")
-    for stage, (median, least) in zip(timed, medians_us(timed, options.repeats), strict=True):
-        print(f"{stage.name:<28} {stage.within:<18} {median:8.1f} {least:8.1f}")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(measure(released, options.questions, options.repeats))
+    print(f"{'us a request':<28} {'within':<18} {'median':>8} {'least':>8}")
+    for name, within in (("process", ""), (_WHOLE, "process"), *((stage.name, stage.within) for stage in STAGES)):
+        print(f"{name:<28} {within:<18} {median(found[name]):8.1f} {min(found[name]):8.1f}")
     print(machine())
 
 

@@ -15,9 +15,9 @@ from cluster.key_tables import show_keys, show_new_key
 from cluster.models import actor
 from cluster.show import people, print_json
 from stores.clock import utc_now
-from stores.domain.api_keys import ApiKey, Scope, digest_of, new_key, prefix_of
+from stores.domain.api_keys import KEY_MARK, ApiKey, Scope, digest_of, new_key, prefix_of
 from stores.domain.users import SubscriptionTier
-from stores.errors import RiftlineError
+from stores.errors import NotFoundError, RiftlineError
 from stores.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,15 +75,20 @@ def list_keys(json: Json = False) -> None:
         show_keys(found, utc_now())
 
 
-@app.command(epilog="Example: riftline keys revoke 3fk29x0a")
+@app.command(epilog="Examples: riftline keys revoke 3fk29x0a · riftline keys revoke rl_live_3fk29x0a --json")
 def revoke(
-    prefix: Annotated[str, typer.Argument(help="The eight characters after rl_live_.", metavar="PREFIX")],
+    prefix: Annotated[
+        str, typer.Argument(help="As `riftline keys list` shows it, with rl_live_ or without.", metavar="PREFIX")
+    ],
     json: Json = False,
 ) -> None:
     """End a key. Requests with it are refused at once, and after 30 s where Redis does not carry the news."""
     with errors_as_exit_codes():
-        settings = Settings.from_env(os.environ)
-        key = _ask(settings, lambda keys: keys.revoke(prefix, utc_now()), "api_key_revoke")
+        settings, meant = Settings.from_env(os.environ), prefix_of(prefix) or prefix.removeprefix(KEY_MARK)
+        try:
+            key = _ask(settings, lambda keys: keys.revoke(meant, utc_now()), "api_key_revoke")
+        except NotFoundError:
+            raise NotFoundError(f"there is no API key {meant}; `riftline keys list` shows those there are") from None
         told = asyncio.run(_tell(settings, key))
     if json:
         print_json({**_shown(key), "told": told})

@@ -26,12 +26,13 @@ from stores.redis_store.rate_limits import RedisRateLimits
 from stores.token_secrets import token_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from stores.postgres.pool import Pool
     from stores.redis_store.connection import RedisConnection
+    from stores.roles.invalidation import Invalidations
     from stores.settings import AccessSettings
 
 RETRY_S = 1.0
@@ -112,7 +113,7 @@ async def opened_gate(
     redis = RedisWhenThere(redis_url)
     tiers = parse_limits(settings.rate_limits)
     quotas = None if tiers is None else Quotas(tiers, redis.limits, replicas=replicas, report_alone=report_alone)
-    tasks = [asyncio.create_task(identities.keep()), asyncio.create_task(_listen(identities, redis))]
+    tasks = [asyncio.create_task(identities.keep()), asyncio.create_task(listen_for_ever(identities.listen, redis))]
     if quotas is not None:
         tasks.append(asyncio.create_task(quotas.keep()))
     try:
@@ -127,14 +128,14 @@ async def opened_gate(
         await redis.close()
 
 
-async def _listen(identities: Identities, redis: RedisWhenThere) -> None:
-    """Hear of revoked keys for ever; while nothing can be heard, a known key is believed for its time."""
+async def listen_for_ever(heed: Callable[[Invalidations], Awaitable[None]], redis: RedisWhenThere) -> None:
+    """Hear what others say, such as that a key was revoked; while that cannot be, lifetimes bound what is kept."""
     said = ""
     while True:
         try:
-            await identities.listen(RedisInvalidations(await redis.connection()))
+            await heed(RedisInvalidations(await redis.connection()))
         except Exception as error:  # noqa: BLE001  # a bug in one message must not end all later ones
             if repr(error) != said:
-                _log.warning("revoked keys are not heard of at once: %s", loggable(error))
+                _log.warning("revoked keys and purges are not heard of at once: %s", loggable(error))
             said = repr(error)
         await asyncio.sleep(RETRY_S)

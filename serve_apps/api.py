@@ -11,13 +11,15 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
-from serve_apps import history_routes, inference_routes, problems, token_api, wire
+from serve_apps import history_routes, inference_routes, problems, purge, token_api, wire
 from serve_apps.admission import TICKET, opened_gate
+from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.destinations import Destinations
 from serve_apps.fast_path import opened_fast_path
 from serve_apps.openapi_document import operation_id
+from serve_apps.placement import Colocated
 from serve_apps.problem_responses import READ, WRITE
 from serve_apps.problem_responses import problems as problems_of
 from serve_apps.request_metrics import RequestMetrics
@@ -40,10 +42,12 @@ from stores.settings import AccessSettings, S3Settings, WebSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from serve_apps.placement import Models
     from serve_apps.state import FeatureFeed
     from stores.postgres.pool import Pool
 
 HOUR_S = 3600.0
+PINGED_WITHIN_S = 1.0  # who asks whether this replica is ready does not wait long
 MAX_CURVE_LINES = 401
 MAX_FOUND = 200
 _log = logging.getLogger(__name__)
@@ -87,18 +91,23 @@ class ApiSettings:
 
 
 def create_api(
-    settings: ApiSettings, feed: FeatureFeed, report_alone: Callable[[int], None] = lambda _: None
+    settings: ApiSettings,
+    feed: FeatureFeed,
+    report_alone: Callable[[int], None] = lambda _: None,
+    models: Models | None = None,
 ) -> FastAPI:
     """The whole API as an ASGI app; it opens its parts at start and closes them at the end.
 
+    ``models`` are in this process unless they are given.
     ``report_alone`` is told 1 when quotas are counted by this replica alone, and 0 when they are shared again.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         pool = await open_database(settings.database_url, settings.replica_url, settings.pool_size)
-        state = ServingState(PostgresModelRegistry(pool), WarehouseArtifacts(settings.warehouse, settings.s3), feed)
-        api.state.store = PostgresPredictions(pool)
+        placed = models or Colocated(WarehouseArtifacts(settings.warehouse, settings.s3))
+        state = ServingState(PostgresModelRegistry(pool), placed, feed)
+        api.state.store, api.state.database = PostgresPredictions(pool), CircuitBreaker("the database")
         await state.refresh()
         tasks = [asyncio.create_task(state.keep_fresh()), asyncio.create_task(keep_database(pool))]
         try:
@@ -106,7 +115,7 @@ def create_api(
             behind = opened_write_behind(settings.destinations, pool)
             written = written_metrics(api.state.metrics, settings.destinations.influx, pool)
             async with gate as api.state.gate, behind as api.state.write_behind, written:
-                api.state.service = PredictionService(state, api.state.write_behind, utc_now)
+                api.state.service = PredictionService(state, api.state.write_behind, utc_now, placed.threads)
                 async with opened_layers(api.state, settings, pool), opened_fast_path(api.state):
                     yield
         finally:
@@ -119,7 +128,7 @@ def create_api(
     api.state.metrics = RequestMetrics()
     problems.install(api)
     for prefix in ("", "/v1"):
-        for router in (predictions, catalogue, operations, token_api.router, history_routes.router):
+        for router in (predictions, catalogue, operations, token_api.router, history_routes.router, purge.router):
             api.include_router(router, prefix=prefix, include_in_schema=not prefix)
     api.include_router(inference_routes.router)
     add_layers(api, settings)
@@ -160,13 +169,17 @@ async def predict_single(body: wire.PredictionRequest, request: Request) -> wire
 
 
 @predictions.post(
-    "/predict/batch", summary="Up to 1000 questions; a bad one fails alone", responses=problems_of(*WRITE)
+    "/predict/batch",
+    summary="Up to 1000 questions; a bad one fails alone",
+    response_model=wire.BatchResponse,
+    responses=problems_of(*WRITE),
 )
-async def predict_batch(body: wire.BatchRequest, request: Request) -> wire.BatchResponse:
+async def predict_batch(body: wire.BatchRequest, request: Request) -> Response:
     """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
     ticket = request.scope[TICKET]
     await request.app.state.gate.charge(ticket.identity, ticket.address, len(body.requests) - 1)
-    return await _service(request).batch(body.requests, caller_of(request))
+    answered = await _service(request).batch(body.requests, caller_of(request))
+    return Response(answered.model_dump_json(), media_type="application/json")  # a model would be read and written anew
 
 
 @predictions.get("/predict/curve/{player_id}", summary="One distribution at many lines", responses=problems_of(*READ))
@@ -200,7 +213,7 @@ async def predict_curve(  # noqa: PLR0913, PLR0917  # the query's parameters
             champions=() if champion is None else (champion,),
             best_of=best_of,
         )
-        return _service(request).curve(question, lines)
+        return await _service(request).curve(question, lines)
 
 
 def _check_lines(lines: Sequence[float]) -> None:
@@ -298,7 +311,7 @@ async def ready(request: Request) -> JSONResponse:
     service, behind = _service(request), request.app.state.write_behind.status()
     database: list[tuple[str, str]] = [("database", OK), ("journal", told(behind))]
     try:
-        await request.app.state.store.ping()
+        await request.app.state.database.call(request.app.state.store.ping, PINGED_WITHIN_S)
     except RiftlineError as error:
         _log.warning("degraded: %s", problems.loggable(error))
         database[0] = ("database", f"{OK}, but does not answer: what is given waits in the journal")

@@ -23,6 +23,7 @@ SEARCHES = frozenset({"/players", "/teams", "/tournaments"})
 STATUS, CURVE = "/models/status", "/predict/curve/"
 # A curve is at most 35 s old, within the minute that the product promises; names hardly ever change.
 LIFETIMES_S = {CURVE: (5, 30), STATUS: (1, 5), "search": (60, 300)}
+KINDS = ("curve", "search", "status")  # each answer that may be kept bears one of these as a surrogate key
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 _KEY = re.compile(r"[^!-~]+")
 

@@ -83,10 +83,11 @@ class CircuitBreaker:
         if epoch == self._epoch and self._state is State.HALF_OPEN:
             self._become(State.OPEN)
 
-    async def call(self, ask: Callable[[], Awaitable[T]], within_s: float) -> T:
+    async def call(self, ask: Callable[[], Awaitable[T]], within_s: float, *, writes: bool = False) -> T:
         """What ``ask`` returns, within the deadline.
 
-        Raises TransientError at once while open, and at the deadline. Errors that the server gave count as answers.
+        Raises TransientError at once while open, and at the deadline; there OutcomeUnknownError of what ``writes``.
+        Errors that the server gave count as answers.
         """
         epoch = self.enter()
         if epoch is None:
@@ -96,7 +97,8 @@ class CircuitBreaker:
                 result = await ask()
         except TimeoutError:
             self.failed(epoch)
-            raise TransientError(f"{self.name} does not answer within {within_s:g} s") from None
+            late = OutcomeUnknownError if writes else TransientError
+            raise late(f"{self.name} does not answer within {within_s:g} s") from None
         except (TransientError, OutcomeUnknownError):
             self.failed(epoch)
             raise

@@ -10,7 +10,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from serve_apps.request_metrics import RequestMetrics
     from serve_apps.service import PredictionService
     from serve_apps.write_behind import WriteBehind
+    from stores.domain.predictions import PredictionRecord
     from stores.domain.props import PropRequest
 
 PATH: Final = "/predict/single"
@@ -80,6 +81,7 @@ class FastPath:
         self._behind = behind
         self._metrics = metrics
         self._lag = lag
+        self._later: set[asyncio.Task[None]] = set()
 
     def answer(self, asked: Asked, reply: Callable[[Answered], None]) -> bool:
         """See `Answers`."""
@@ -97,16 +99,27 @@ class FastPath:
             return False
         request, ticket = asks
         call = _Call(self, asked, head, ticket, begun, reply)
+        caller = Caller(ticket.address, head.user_agent, ticket.identity.user_id, ticket.identity.api_key_id)
         try:
-            caller = Caller(ticket.address, head.user_agent, ticket.identity.user_id, ticket.identity.api_key_id)
-            record, document = self._service.prepare(request, caller)
-            call.body = orjson.dumps(document)  # what cannot be said is not recorded
-            flushed = self._behind.add(record)
+            if self._service.at_once(request):
+                self._keep(call, *self._service.prepare(request, caller))
+            else:
+                later = asyncio.create_task(self._keep_later(call, request, caller))
+                self._later.add(later)  # nobody else holds it
+                later.add_done_callback(self._later.discard)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller hears of it
             call.fail(error)
-            return True
-        flushed.add_done_callback(call.finish)
         return True
+
+    def _keep(self, call: _Call, record: PredictionRecord, document: dict[str, Any]) -> None:
+        call.body = orjson.dumps(document)  # what cannot be said is not recorded
+        self._behind.add(record).add_done_callback(call.finish)
+
+    async def _keep_later(self, call: _Call, request: PropRequest, caller: Caller) -> None:
+        try:
+            self._keep(call, *await self._service.prepare_later(request, caller))
+        except Exception as error:  # noqa: BLE001  # as above
+            call.fail(error)
 
     def _admitted(self, asked: Asked) -> tuple[PropRequest, Ticket] | None:
         """The question and the leave to ask it; None: nothing was counted, and the app finds out what is wrong."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from serve_apps.identity import NOBODY, Identity
 from serve_apps.quotas import FREELY, check
-from serve_apps.refusals import MissingScopeError
+from serve_apps.refusals import MissingScopeError, UnauthenticatedError
 from stores.domain.api_keys import Scope
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ OPEN_PATHS = frozenset(
     }
 )
 TOKEN_PATH = "/auth/token"  # noqa: S105  # a path
+PURGE_PATH = "/purge"
 UNKNOWN_ADDRESS = IPv4Address("0.0.0.0")  # noqa: S104  # whoever cannot be told apart is counted as one
 _VERSION = "/v1"
 
@@ -105,12 +106,16 @@ def scope_of(path: str) -> Scope | None:
     path = path.removeprefix(_VERSION)
     if path == TOKEN_PATH:
         return None
+    if path == PURGE_PATH:
+        return Scope.ADMIN
     return Scope.PREDICT if path.startswith("/predict/") or path.endswith("/infer") else Scope.READ
 
 
 def _check_scope(identity: Identity, path: str) -> None:
     scope = scope_of(path)
     if scope is not None and not identity.may(scope):
+        if identity is NOBODY:
+            raise UnauthenticatedError.missing()
         raise MissingScopeError.of(scope)
 
 

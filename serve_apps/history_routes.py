@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -32,6 +31,7 @@ from stores.domain.prediction_filters import OPERATORS, Column, Operator, Predic
 from stores.domain.prediction_id import created_at
 from stores.errors import InvalidError, NotFoundError, TransientError
 from stores.postgres.feedback import PostgresFeedback
+from stores.postgres.fresh_ids import FRESH
 from stores.postgres.prediction_history_pages import PostgresPredictionHistoryPages
 from stores.postgres.predictions import PostgresPredictions
 
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ON_ITS_WAY = timedelta(seconds=1)  # an answer reaches the database within a tenth of this
-LOOK_S = 0.05
 MAX_LIMIT = 100  # below the store's: one more is read, to know whether there is a next page
+WRITTEN_WITHIN_S = 3.0  # the prediction was found just now, so this is one row
+FOUND_WITHIN_S = 1.0  # one row by its key, when it is there
 READ_WITHIN_S = 3.0  # a page of a much-asked player sorts some 10,000 rows
 BEHIND = "the newest predictions may be missing: the database does not take them at the moment"
 _FILTER = re.compile(r"filter\[([^\[\]]*)\]\[([^\[\]]*)\]")
@@ -77,7 +77,7 @@ router = APIRouter(tags=["history"])
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the routes need. Reads of a server that went silent fail at once (`CircuitBreaker`)."""
+    """What the routes need. Calls of a server that went silent fail at once (`CircuitBreaker`)."""
 
     pages: PredictionHistoryPages
     predictions: Predictions
@@ -98,9 +98,13 @@ class History:
             lambda: POSTGRES in behind.status().away,
         )
 
-    async def read(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def read(self, ask: Callable[[], Awaitable[T]], within_s: float = READ_WITHIN_S) -> T:
         """What ``ask`` reads. Raises TransientError while the database is away."""
-        return await self.breaker.call(ask, READ_WITHIN_S)
+        return await self.breaker.call(ask, within_s)
+
+    async def write(self, said: Feedback) -> None:
+        """Keep an outcome. Raises TransientError while the database is away, OutcomeUnknownError when it goes away."""
+        await self.breaker.call(lambda: self.feedback.record(said), WRITTEN_WITHIN_S, writes=True)
 
     async def seen(self, prediction_id: UUID, identity: Identity) -> PredictionRecord:
         """A prediction. Raises NotFoundError also for that of another user, of which nothing may be told."""
@@ -114,15 +118,25 @@ class History:
 
         Raises NotFoundError, or TransientError when it may still be on its way.
         """
-        while True:
-            try:
-                return await self.read(lambda: self.predictions.get(prediction_id))
-            except NotFoundError:
-                if not timedelta(0) <= utc_now() - created_at(prediction_id) < ON_ITS_WAY:
-                    if self.is_behind():
-                        raise TransientError(f"{prediction_id} may not be in the database yet") from None
-                    raise
-            await asyncio.sleep(LOOK_S)
+        # the store waits for what is fresh: that is no fault of the database, and who makes ids up opens no breaker
+        fresh_s = (FRESH - (utc_now() - created_at(prediction_id))).total_seconds()
+        within_s = READ_WITHIN_S + min(max(fresh_s, 0.0), 2 * FRESH.total_seconds())
+        try:
+            return await self.read(lambda: self._looked_for(prediction_id), within_s)
+        except NotFoundError:
+            if self.is_behind():
+                raise TransientError(f"{prediction_id} may not be in the database yet") from None
+            raise
+
+    async def _looked_for(self, prediction_id: UUID) -> PredictionRecord:
+        """A prediction; the store waits for a fresh one, while a server that is silent is found out in the meantime."""
+        looking = asyncio.create_task(self.predictions.get(prediction_id))
+        try:
+            if not (await asyncio.wait([looking], timeout=FOUND_WITHIN_S))[0]:
+                await self.predictions.ping()
+            return await looking
+        finally:
+            looking.cancel()
 
 
 def _history(request: Request) -> History:
@@ -206,7 +220,7 @@ async def give_feedback(prediction_id: PredictionId, body: FeedbackRequest, requ
         confidence_score=body.confidence_score,
         notes=body.notes,
     )
-    await history.feedback.record(said)
+    await history.write(said)
     return Outcome.of(said)
 
 

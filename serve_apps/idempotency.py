@@ -75,10 +75,6 @@ class IdempotencyKeys:
         except RiftlineError as error:
             _log.warning("an Idempotency-Key is not given back: %s", loggable(error))
 
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._redis.close()
-
     async def _ask(self, call: Callable[[RedisIdempotency], Awaitable[T]]) -> T:
         async def ask() -> T:
             try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from serve_apps.access_tokens import TokenClaims
+from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.refusals import UnauthenticatedError
 from stores.domain.api_keys import KEY_MARK, Scope, prefix_of
 from stores.domain.invalidation import Changed, Missed
@@ -32,6 +33,7 @@ RENEW_SHARE = 2 / 3  # of that time; then a key in use is looked up again, befor
 REFUSED_S = 5.0
 AWAY_S = 5.0  # while the database is away, a known key is believed for so long at a time
 LOOK_UP_S = 2.0
+ANSWERED_S = 1.5  # less, since who hangs up before the deadline says nothing of the database
 LOOK_UPS = 2  # at once: a flood of wrong keys must not take the connections that store answers
 MAX_KNOWN = 10_000
 MAX_CREDENTIAL = 2_048
@@ -96,6 +98,7 @@ class Identities:
     ) -> None:
         self.tokens = tokens
         self._keys = keys
+        self._breaker = CircuitBreaker("the database", clock=clock)
         self._required = required
         self._now = now
         self._clock = clock
@@ -143,10 +146,11 @@ class Identities:
 
     async def key_of(self, identity: Identity) -> ApiKey:
         """The live key behind an identity. Raises UnauthenticatedError, TransientError."""
-        if identity.api_key_id is None:
+        key_id, now = identity.api_key_id, self._now()
+        if key_id is None:
             raise UnauthenticatedError.missing()
         try:
-            return await self._keys.live_by_id(identity.api_key_id, self._now())
+            return await self._breaker.call(lambda: self._keys.live_by_id(key_id, now), ANSWERED_S)
         except NotFoundError:
             raise UnauthenticatedError.invalid(_WRONG) from None
 
@@ -242,9 +246,9 @@ class Identities:
         try:
             async with asyncio.timeout(LOOK_UP_S), self._permits:
                 if isinstance(claim, _Key):
-                    key = await self._keys.live(claim.prefix, now)
+                    key = await self._breaker.call(lambda: self._keys.live(claim.prefix, now), ANSWERED_S)
                 else:
-                    key = await self._keys.live_by_id(claim.api_key_id, now)
+                    key = await self._breaker.call(lambda: self._keys.live_by_id(claim.api_key_id, now), ANSWERED_S)
         except TimeoutError:
             raise TransientError("the database does not say in time whose API key this is") from None
         except NotFoundError:

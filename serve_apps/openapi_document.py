@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from serve_apps.cache_headers import kind_of
-from serve_apps.gate import is_open
+from serve_apps.gate import is_open, scope_of
 from serve_apps.idempotency import is_keyed
+from serve_apps.identity import NOBODY
 from serve_apps.problem_responses import problems
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
             responses.setdefault(str(status), {"description": HTTPStatus(int(status)).phrase, **problem})
 
     if not is_open(path):
-        operation["security"] = [{}, *({name: []} for name in _SECURITY)]  # without one, as far as that is allowed
+        without: list[dict[str, list[str]]] = (
+            [{}] if scope_of(path) in NOBODY.scopes else []
+        )  # as far as that is allowed
+        operation["security"] = [*without, *({name: []} for name in _SECURITY)]
         declare(401, 403, 429, 503)
     if method == "post" and is_keyed(path):
         parameters.append(_KEY)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stores.domain.rate_limits import Bucket, Demand, Verdict
+    from stores.domain.rate_limits import Demand, Verdict
 
 MOST_LEASED = 0.05  # of the smallest bucket: what a replica may hold, and what it may spend before it is told
 LEASE_S = 1.0  # a lease is what the last seconds' rate spends in this time
@@ -34,6 +34,7 @@ class Account:
         "_names",
         "_per_s",
         "_rate",
+        "_remaining",
         "_rest",
         "_shares",
         "_spent",
@@ -97,7 +98,7 @@ class Account:
         self.balance += verdict.granted
         self._watch([bucket.remaining for bucket in verdict.buckets], now)
         if verdict.granted < asked:
-            self.dry_until = now + _wait_s(self.demand, verdict.buckets, max(1, 1 - self.balance))
+            self.dry_until = now + _wait_s(self.demand, self._remaining, max(1, 1 - self.balance))
 
     def surplus(self, *, idle: bool) -> int:
         """Tokens to give back: all of them when idle, else what is above the bound."""
@@ -133,8 +134,8 @@ class Account:
     def retry_after_s(self, cost: int, now: float) -> int:
         """Whole seconds after which the same may pass."""
         if now < self.dry_until:
-            rate = min(limit.tokens / limit.window.seconds for limit in self.demand.limits)
-            return max(math.ceil(self.dry_until - now + (cost - 1) / rate), 1)
+            wait_s = _wait_s(self.demand, self._remaining, cost - self.balance) - (now - self._told_at)
+            return max(math.ceil(max(wait_s, self.dry_until - now)), 1)
         if self._levels is None:
             return 1
         missing = (
@@ -163,12 +164,12 @@ class Account:
         limit = self.demand.limits[place]
         self._name, self._full = self._names[place], limit.tokens
         self._per_s = limit.tokens / limit.window.seconds
-        self._rest, self._told_at = remaining[place], now
+        self._rest, self._told_at, self._remaining = remaining[place], now, remaining
 
 
-def _wait_s(demand: Demand, buckets: Sequence[Bucket], tokens: int) -> float:
+def _wait_s(demand: Demand, remaining: Sequence[int], tokens: int) -> float:
     """How long until every bucket holds so many tokens."""
     return max(
-        max(tokens - bucket.remaining, 0) * limit.window.seconds / limit.tokens
-        for limit, bucket in zip(demand.limits, buckets, strict=True)
+        max(tokens - left, 0) * limit.window.seconds / limit.tokens
+        for limit, left in zip(demand.limits, remaining, strict=True)
     )

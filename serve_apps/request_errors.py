@@ -50,6 +50,14 @@ class IdempotencyKeyInFlightError(RequestError):
     title = "The first request with this Idempotency-Key is still being answered"
 
 
+class CdnFailedError(RequestError):
+    """The CDN did not purge, or did not say so."""
+
+    status = 502
+    code = "cdn-failed"
+    title = "The CDN did not purge"
+
+
 class TimedOutError(RequestError):
     """The answer took longer than a request may take."""
 

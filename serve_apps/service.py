@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from actors.answers import curve_lines, look, look_all
@@ -13,9 +14,11 @@ from serve_apps.answer_cache import AnswerCache
 from serve_apps.problems import problem_of
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.predictions import PredictionRecord
+from stores.errors import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import ThreadPoolExecutor
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
     from uuid import UUID
@@ -72,22 +75,40 @@ class Records(Protocol):
 class PredictionService:
     """Guarantee: an answer that a client received is on disk and comes into prediction_requests, whatever is killed or
     away meanwhile; a refused one recorded nothing.
+
+    ``threads`` are where questions wait for a model elsewhere (`serve_apps.placement`); None: it is here.
     """
 
-    def __init__(self, state: ServingState, store: Records, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        state: ServingState,
+        store: Records,
+        now: Callable[[], datetime],
+        threads: ThreadPoolExecutor | None = None,
+    ) -> None:
         self.state = state
         self.cache = AnswerCache()
         self._store = store
         self._now = now
+        self._threads = threads
 
     async def single(self, request: PropRequest, caller: Caller, *, explained: bool = False) -> wire.Prediction:
         """Answer one question, and explain it in a thread. Raises a RiftlineError that names what is wrong."""
         occasion = self._occasion(caller)
-        outlook, known = self.cache.look(request, occasion.view, occasion.model.ensemble)
-        why = await asyncio.to_thread(_explanation, outlook, occasion) if explained else None
+        outlook, known = await self._look(request, occasion.view, occasion.model)
+        why = await self._aside(partial(_explanation, outlook, occasion)) if explained else None
         record, answer = self._record(request, outlook, occasion, known=known)
         await self._store.record(record)
         return _prediction(record, answer, why)
+
+    def at_once(self, request: PropRequest) -> bool:
+        """Whether `prepare` need not wait for a model elsewhere."""
+        if self._threads is None:
+            return True
+        try:
+            return self.cache.knows(request, self.state.view, self.state.model.ensemble)
+        except TransientError:
+            return False
 
     def prepare(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, dict[str, Any]]:
         """The record of an answer, and the answer as `wire.Prediction` reads; it is given once the record is kept.
@@ -99,9 +120,16 @@ class PredictionService:
         record, answer = self._record(request, outlook, occasion, known=known)
         return record, _document(record, answer)
 
+    async def prepare_later(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, dict[str, Any]]:
+        """As `prepare`, where that would wait."""
+        occasion = self._occasion(caller)
+        outlook, known = await self._look(request, occasion.view, occasion.model)
+        record, answer = self._record(request, outlook, occasion, known=known)
+        return record, _document(record, answer)
+
     async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
         """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others."""
-        answered = await asyncio.to_thread(self._answer_all, requests, caller)
+        answered = await self._aside(partial(self._answer_all, requests, caller))
         records = [one[0] for one in answered if isinstance(one, tuple)]
         stored = iter(await self._store.record_many(records))
         items = [
@@ -111,12 +139,12 @@ class PredictionService:
         succeeded = sum(item.status == 200 for item in items)
         return wire.BatchResponse(items=items, succeeded=succeeded, failed=len(items) - succeeded)
 
-    def curve(self, request: PropRequest, lines: Sequence[float] | None) -> wire.Curve:
+    async def curve(self, request: PropRequest, lines: Sequence[float] | None) -> wire.Curve:
         """One distribution read at many lines; by default every half line that is not all but decided."""
         view, model = self.state.view, self.state.model
-        outlook, _ = self.cache.look(request, view, model.ensemble)
+        outlook, _ = await self._look(request, view, model)
         lines = curve_lines(outlook.forecast) if lines is None else lines
-        answers = [outlook.at_line(line) for line in lines]
+        answers = outlook.at_lines(lines)
         player = outlook.players[0]
         return wire.Curve(
             player_id=player.player_id,
@@ -127,13 +155,21 @@ class PredictionService:
             predictions=[answer.prediction for answer in answers],
             confidences=[answer.confidence for answer in answers],
             expected_stats=[answer.expected_stat for answer in answers],
-            over_probabilities=[outlook.over_percent(line) for line in lines],
+            over_probabilities=[answer.over_probability for answer in answers],
             model_version=model.record.model_version,
             feature_version=view.source.feature_version,
             lake_snapshot_id=str(view.source.lake_snapshot_id),
             data_tier=outlook.data_tier,
             warnings=[*outlook.warnings, *self.state.warnings()],
         )
+
+    async def _look(self, request: PropRequest, view: FeatureView, model: LoadedModel) -> tuple[Outlook, bool]:
+        if self._threads is None:
+            return self.cache.look(request, view, model.ensemble)
+        return await self.cache.look_aside(request, view, model.ensemble, self._aside)
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _answer_all(
         self, requests: Sequence[Any], caller: Caller
@@ -204,6 +240,8 @@ def _question(raw: Any) -> _Asked:
 def _outlooks(requests: Sequence[PropRequest], occasion: _Occasion) -> Sequence[Outlook | Exception]:
     view, ensemble = occasion.view, occasion.model.ensemble
     together = _tried(look_all, requests, view, ensemble)
+    if isinstance(together, TransientError):  # nobody else would be answered either
+        return [together] * len(requests)
     if isinstance(together, Exception):  # a bug that one request meets must not cost the others their answers
         return [_tried(look, request, view, ensemble) for request in requests]
     return together

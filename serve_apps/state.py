@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from actors.ensemble import PropEnsemble
+from actors.shard_lifetimes import staleness
 from serve_apps.problems import loggable
 from stores.domain.models import MODEL_NAME
 from stores.errors import NotFoundError, OutcomeUnknownError, RiftlineError, TransientError
@@ -16,13 +16,13 @@ from stores.errors import NotFoundError, OutcomeUnknownError, RiftlineError, Tra
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
+    from actors.answers import Predictor
     from actors.feature_view import FeatureView
+    from serve_apps.placement import Models
     from stores.domain.models import ModelRecord
-    from stores.roles.artifacts import Artifacts
     from stores.roles.model_registry import ModelRegistry
 
 POLL_S = 1.0  # a release or fresh features are seen within about this time
-STALE_AFTER_S = 60.0  # the freshness that the product promises
 OK = "ok"  # how each check of a part that can answer begins
 MODEL, FEATURES = "model", "features"
 _AWAY = {  # for people outside: the sources' own words name addresses, the log has them
@@ -38,11 +38,13 @@ class LoadedModel:
     """A released model, ready to answer."""
 
     record: ModelRecord
-    ensemble: PropEnsemble
+    ensemble: Predictor
 
 
 class FeatureFeed(Protocol):
-    """Where views of the features come from."""
+    """Where views of the features come from. ``age_s``: for so long the last answer was not confirmed by the lake."""
+
+    age_s: float
 
     async def newer_than(self, known: FeatureView | None) -> FeatureView | None:
         """A newer view, or None. Raises a RiftlineError when the source does not answer; the old view then stays."""
@@ -56,15 +58,16 @@ class ServingState:
     and told by `trouble` until it is over.
     """
 
-    def __init__(self, registry: ModelRegistry, artifacts: Artifacts, feed: FeatureFeed) -> None:
+    def __init__(self, registry: ModelRegistry, models: Models, feed: FeatureFeed) -> None:
         self._registry = registry
-        self._artifacts = artifacts
+        self._models = models
         self._feed = feed
         self._model: LoadedModel | None = None
         self._view: FeatureView | None = None
         self._confirmed_at = time.monotonic()
         self._shown: dict[str, str] = {}
         self._logged: dict[str, str] = {}
+        self._looking = asyncio.Lock()  # of two looks the slower would put an older view in place of the newer
 
     def trouble(self, part: str) -> str | None:
         """What keeps ``model`` or ``features`` from being renewed, in words for people outside."""
@@ -86,17 +89,17 @@ class ServingState:
 
     @property
     def features_age_s(self) -> float:
-        """Seconds since the shards last confirmed that the view is the newest."""
+        """Seconds since the lake last confirmed that the view is the newest."""
         return time.monotonic() - self._confirmed_at
 
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know of the state."""
-        age = self.features_age_s
-        return (f"stale features: unconfirmed for {age:.0f} s",) if age > STALE_AFTER_S else ()
+        return staleness(self.features_age_s)
 
     async def refresh(self) -> None:
         """Look once for a newer model and newer features, for each even if the other cannot be had. Never raises."""
-        await asyncio.gather(self._renew(MODEL, self._refresh_model()), self._renew(FEATURES, self._refresh_view()))
+        async with self._looking:
+            await asyncio.gather(self._renew(MODEL, self._refresh_model()), self._renew(FEATURES, self._refresh_view()))
 
     async def _renew(self, part: str, refreshed: Awaitable[None]) -> None:
         try:
@@ -125,7 +128,7 @@ class ServingState:
 
     async def _refresh_view(self) -> None:
         self._view = await self._feed.newer_than(self._view) or self._view
-        self._confirmed_at = time.monotonic()
+        self._confirmed_at = time.monotonic() - self._feed.age_s
 
     async def _refresh_model(self) -> None:
         try:
@@ -134,9 +137,7 @@ class ServingState:
             raise TransientError(f"the model registry cannot be read: {error}") from error
         if record is None or (self._model and self._model.record.model_version == record.model_version):
             return
-        files = await asyncio.to_thread(self._artifacts.load, record.model_artifact_path, record.checksum)
-        await asyncio.to_thread(PropEnsemble.warm)
-        self._model = LoadedModel(record, await asyncio.to_thread(PropEnsemble.from_files, files))
+        self._model = LoadedModel(record, await self._models.load(record))
         _log.info("serving model %s", record.model_version)
 
     async def keep_fresh(self) -> None:

@@ -14,6 +14,7 @@ from serve_apps.guards import RequestGuard
 from serve_apps.history_routes import History
 from serve_apps.idempotency import LOCK_BEYOND_S, Idempotency, IdempotencyKeys
 from serve_apps.openapi_document import described
+from serve_apps.purge import opened_purges
 from serve_apps.request_context import RequestNames, name_log_records
 from serve_apps.time_limit import TimeLimit
 from serve_apps.usage_log import UsageLog
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
 CORS: dict[str, Any] = {
     "allow_methods": ("GET", "POST"),
     "allow_headers": ("*",),
-    "expose_headers": ("ETag", "Idempotent-Replayed", "Link", "RateLimit", "Retry-After", "X-Request-ID"),
+    "expose_headers": (
+        "ETag",
+        "Idempotent-Replayed",
+        "Link",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "X-Request-ID",
+    ),
     "max_age": 3600,  # of a preflight's answer
 }
 
@@ -56,8 +65,10 @@ async def opened_layers(state: State, settings: ApiSettings, pool: Pool) -> Asyn
     name_log_records()
     state.history = History.over(pool, state.write_behind, settings.database_url)
     lock_s = settings.web.request_timeout_s + LOCK_BEYOND_S
-    state.idempotency = IdempotencyKeys(RedisWhenThere(settings.redis_url), lock_s)
+    redis = RedisWhenThere(settings.redis_url)
+    state.idempotency = IdempotencyKeys(redis, lock_s)
     try:
-        yield
+        async with opened_purges(state.service, redis, settings.web) as state.purges:
+            yield
     finally:
-        await state.idempotency.close()
+        await redis.close()

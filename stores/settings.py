@@ -106,11 +106,23 @@ class ClusterSettings:
     min_cpus: int = 4  # logical; the pipeline is mostly waiting, and two cores must hold shards, gateway and a job
     feature_shards: int = 2
     gateway_replicas: int = 2  # one for each core of a small machine; one may die, or be replaced, and nobody notices
+    gateway_max_replicas: int = 0  # more than the above: so many may come with the load
 
     @property
     def base_url(self) -> str:
         """Where the API listens."""
         return f"http://{self.http_host}:{self.http_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlacement:
+    """Where the ensemble answers. ``composed``: in a deployment of its own, of at least ``replicas``; not: in the
+    gateway. With ``max_replicas`` above that, so many may come with the load.
+    """
+
+    composed: bool = False
+    replicas: int = 1
+    max_replicas: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +195,7 @@ class Settings:
     cluster: ClusterSettings
     access: AccessSettings
     web: WebSettings
+    model: ModelPlacement
     watch: WatchSettings
     mlflow: MlflowSettings
 
@@ -210,6 +223,7 @@ class Settings:
             cluster=_cluster(env),
             access=_access(env, home),
             web=_web(env),
+            model=_model(env),
             watch=_watch(env),
             mlflow=MlflowSettings(env.get("MLFLOW_TRACKING_URI", "")),
         )
@@ -242,8 +256,31 @@ def _cluster(env: Mapping[str, str]) -> ClusterSettings:
         http_host=env.get("RIFTLINE_HTTP_HOST", defaults.http_host),
         **{field: _port(env, variable, getattr(defaults, field)) for variable, field in PORT_VARIABLES.items()},
         feature_shards=_count(env, "RIFTLINE_FEATURE_SHARDS", defaults.feature_shards),
-        gateway_replicas=_count(env, "RIFTLINE_GATEWAY_REPLICAS", defaults.gateway_replicas),
+        **_span(env, "RIFTLINE_GATEWAY", "gateway_", defaults.gateway_replicas, defaults.gateway_max_replicas),
     )
+
+
+def _model(env: Mapping[str, str]) -> ModelPlacement:
+    placement = env.get("RIFTLINE_PLACEMENT", "colocated")
+    if placement not in {"colocated", "composed"}:
+        raise InvalidError(
+            f"RIFTLINE_PLACEMENT={placement[:20]!r} is neither colocated nor composed", "RIFTLINE_PLACEMENT"
+        )
+    defaults = ModelPlacement()
+    counts = _span(env, "RIFTLINE_MODEL", "", defaults.replicas, defaults.max_replicas)
+    return ModelPlacement(composed=placement == "composed", **counts)
+
+
+def _span(env: Mapping[str, str], name: str, field: str, replicas: int, most: int) -> dict[str, int]:
+    """How many replicas there are, and how many there may be."""
+    replicas = _count(env, f"{name}_REPLICAS", replicas)
+    if f"{name}_MAX_REPLICAS" in env:
+        most = _count(env, f"{name}_MAX_REPLICAS", most)
+        if most < replicas:
+            raise InvalidError(
+                f"{name}_MAX_REPLICAS={most} is less than {name}_REPLICAS={replicas}", f"{name}_MAX_REPLICAS"
+            )
+    return {f"{field}replicas": replicas, f"{field}max_replicas": most}
 
 
 def _access(env: Mapping[str, str], home: Path) -> AccessSettings:

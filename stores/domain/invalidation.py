@@ -22,6 +22,7 @@ class Changed(StrEnum):
     CONFIGURATION = "configuration"
     SESSION = "session"
     API_KEY = "api_key"
+    ANSWER = "answer"  # by surrogate key
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,13 +48,16 @@ class ApiCall:
         check_text(self.http_method, "http_method", MAX_METHOD, blank=False)
         check_number(self.status_code, "status_code", 100, 599)
         check_number(self.response_time_ms, "response_time_ms", 0, MAX_INTEGER)
-        check_text(self.rate_limit_key, "rate_limit_key", MAX_RATE_LIMIT_KEY)
-        check_number(self.requests_in_window, "requests_in_window", 0, MAX_INTEGER)
-        check_aware(self.window_start, "window_start")
         check_address(self.client_ip, "client_ip")
         check_text(self.user_agent, "user_agent", MAX_USER_AGENT)
-        for name in ("request_size_bytes", "response_size_bytes"):
-            check_number(getattr(self, name), name, 0, MAX_BIGINT)
+        check_number(self.request_size_bytes, "request_size_bytes", 0, MAX_BIGINT)
+        check_number(self.response_size_bytes, "response_size_bytes", 0, MAX_BIGINT)
+        if self.rate_limit_key is not None:
+            check_text(self.rate_limit_key, "rate_limit_key", MAX_RATE_LIMIT_KEY)
+        if self.requests_in_window is not None:
+            check_number(self.requests_in_window, "requests_in_window", 0, MAX_INTEGER)
+        if self.window_start is not None:
+            check_aware(self.window_start, "window_start")
 
     @property
     def created_at(self) -> datetime:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FRESH = timedelta(seconds=5)  # a row is there after 0.1 s; of a killed gateway, once another one has its journal
+FRESH = timedelta(seconds=5)  # a row is there after 0.3 s; of a killed gateway, once another one has its journal
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.02, 0.3
 
 

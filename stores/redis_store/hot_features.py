@@ -1,7 +1,7 @@
 """Feature vectors in Redis: a hash with a readable summary and one packed field, which alone is read.
 
 A field per feature costs redis-py a parse and a float() each: about 40 us for 64 of them. Packed, a vector is one
-value that numpy maps without copying.
+value that numpy maps without copying. What a shard published is one value of bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from redis.exceptions import ResponseError
 
 from stores.domain.hot_features import FeatureKind, HotFeatures
-from stores.errors import InvalidError
+from stores.errors import ConflictError, InvalidError
 from stores.redis_store import keys
 from stores.redis_store.connection import readable
 from stores.redis_store.scripts import REPLACE_HASH
@@ -30,7 +30,7 @@ FOREIGN = b""  # what a key of another type is read as: garbled
 LAYOUT = 1
 # layout, bytes of the feature version, count of the values, microseconds since 1970; then the version, then the values
 _HEAD = struct.Struct("<BBHq")
-_CHECKSUM = struct.Struct("<I")  # of all before it, at the end
+_CHECKSUM = struct.Struct("<I")  # of all before it, at the end; of a shard's copy, at its head
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYS = {
     FeatureKind.PLAYER: (keys.player_features, keys.FEATURES_TTL_S),
@@ -77,6 +77,26 @@ class RedisHotFeatures:
         key_of, _ = _KEYS[kind]
         unwanted = [key_of(name) for name in names]
         await self._connection.unlink(unwanted)
+
+    async def put_copy(self, shard: str, copy: bytes) -> None:
+        """See the role."""
+        key, kept = keys.feature_shard(shard), _CHECKSUM.pack(zlib.crc32(copy)) + copy
+        await self._connection.run(lambda redis: redis.set(key, kept, ex=keys.TOURNAMENT_TTL_S))
+
+    async def copy_of(self, shard: str) -> bytes | None:
+        """See the role."""
+        key = keys.feature_shard(shard)
+        try:
+            kept: bytes | None = await self._connection.run(lambda redis: redis.get(key))
+        except ConflictError:  # a key of another type
+            kept = FOREIGN
+        if kept is None:
+            return None
+        copy = kept[_CHECKSUM.size :]
+        if kept[: _CHECKSUM.size] != _CHECKSUM.pack(zlib.crc32(copy)):
+            self.garbled += 1
+            return None
+        return copy
 
     def _unpacked(self, name: str, packed: bytes | None) -> HotFeatures | None:
         if packed is None:

@@ -54,6 +54,9 @@ FAMILIES = (
     KeyFamily("player_features", "features:player:{name}", "hash", FEATURES_TTL_S, "a player's vector and summary"),
     KeyFamily("team_features", "features:team:{name}", "hash", FEATURES_TTL_S, "a team's vector and summary"),
     KeyFamily("tournament", "context:tournament:{name}", "hash", TOURNAMENT_TTL_S, "a tournament's vector and summary"),
+    KeyFamily(
+        "feature_shard", "features:shard:{name}", "string", TOURNAMENT_TTL_S, "what a feature shard published last"
+    ),
     KeyFamily("user_rate", "rate_limit:{user}:{window}", "hash", None, "a user's bucket; lives for its window"),
     KeyFamily("api_key_rate", "api_rate_limit:{key}:{window}", "hash", None, "an API key's bucket; the key hashed"),
     KeyFamily(
@@ -109,6 +112,11 @@ def team_features(name: str) -> str:
 def tournament(name: str) -> str:
     """The key of a tournament's context."""
     return f"context:tournament:{{{named(name, 'tournament')}}}"
+
+
+def feature_shard(name: str) -> str:
+    """The key of a feature shard's copy."""
+    return f"features:shard:{{{escaped(name, 'shard')}}}"
 
 
 def user_rate(user_id: UUID, window: str) -> str:

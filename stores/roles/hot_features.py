@@ -1,4 +1,4 @@
-"""The features of players, teams and tournaments that are asked for often."""
+"""The features of players, teams and tournaments that are asked for often, and what feature shards published."""
 
 from __future__ import annotations
 
@@ -33,4 +33,12 @@ class HotFeatureCache(Protocol):
 
     async def drop(self, kind: FeatureKind, names: Sequence[str]) -> None:
         """Forget these names."""
+        ...
+
+    async def put_copy(self, shard: str, copy: bytes) -> None:
+        """Keep what a feature shard published, in place of what it published before, for two hours."""
+        ...
+
+    async def copy_of(self, shard: str) -> bytes | None:
+        """What it published last, to the byte; None on a miss."""
         ...

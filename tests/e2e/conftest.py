@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+import psutil
 import pytest
 import ray
 
@@ -23,14 +25,15 @@ from cluster import head
 from pipelines.season import write_season
 from stores.postgres import embedded
 from stores.settings import PORT_VARIABLES, Settings
+from tests.servers.cdn import SmallCdn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import psutil
-
 GAMES = 400  # enough for every tier of evidence, few enough to be trained on in seconds
 COMMAND_TIMEOUT_S = 420.0
+ORIGIN = "https://app.example"  # whose pages may ask
+CDN_TOKEN = "not-for-the-log"  # noqa: S105  # of a CDN of the tests' own
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,7 +71,7 @@ class Riftline:
 
     def processes(self, title: str) -> list[psutil.Process]:
         """The cluster's processes whose title holds this text."""
-        return [one for one in head.processes(self.settings) if title in " ".join(one.cmdline())]
+        return [one for one in head.processes(self.settings) if title in _command_line(one)]
 
     def ask(self, **changes: Any) -> httpx.Response:
         """Ask a valid question, changed as given."""
@@ -84,6 +87,13 @@ class Riftline:
         """The players with most games."""
         found: list[dict[str, Any]] = self.client.get("/players", params={"limit": 200}).raise_for_status().json()
         return found
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended meanwhile
+        return ""
 
 
 class Traffic:
@@ -166,9 +176,11 @@ def home() -> Iterator[Path]:
 def riftline(home: Path) -> Iterator[Riftline]:
     """A running Riftline with a small simulated season; afterwards none of its processes is left."""
     ray.shutdown()  # a cluster that other tests shared
-    ports = {name: str(port) for name, port in zip(PORT_VARIABLES, free_ports(len(PORT_VARIABLES)), strict=True)}
+    cdn_port, *free = free_ports(1 + len(PORT_VARIABLES))
+    ports = {name: str(port) for name, port in zip(PORT_VARIABLES, free, strict=True)}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RIFTLINE_", "RAY_"))}
-    env = {**inherited, **ports, "RIFTLINE_HOME": str(home / "h")}
+    cdn = {"RIFTLINE_CDN_PURGE_URL": f"http://127.0.0.1:{cdn_port}/service/x/purge", "RIFTLINE_CDN_TOKEN": CDN_TOKEN}
+    env = {**inherited, **ports, **cdn, "RIFTLINE_CORS_ORIGINS": ORIGIN, "RIFTLINE_HOME": str(home / "h")}
     settings = Settings.from_env(env)
     data = write_season(home / "season", games=GAMES).matches_folder
     try:
@@ -190,6 +202,27 @@ def riftline(home: Path) -> Iterator[Riftline]:
 def client(riftline: Riftline) -> httpx.Client:
     """A client of the running service."""
     return riftline.client
+
+
+@pytest.fixture(scope="session")
+def keys(riftline: Riftline) -> dict[str, str]:
+    """Keys by their names, made by the command: of a bot, of a dashboard that only reads, and of an administrator."""
+    made = {"bot": (), "dashboard": ("--scope", "read", "--expires", "90"), "root": ("--scope", "admin")}
+    return {name: new_key(riftline, name, *options)["key"] for name, options in made.items()}
+
+
+def new_key(riftline: Riftline, name: str, *options: str) -> dict[str, Any]:
+    """A new key, as `riftline keys create` tells of it."""
+    done = riftline.command("keys", "create", name, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.fixture
+def cdn(riftline: Riftline) -> SmallCdn:
+    """The CDN that the service was told of; it listens where a test says so."""
+    return SmallCdn(riftline.env["RIFTLINE_CDN_PURGE_URL"])
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from actors.answers import look
 from actors.ensemble import PropEnsemble
-from actors.feature_shard import read_features
 from actors.feature_view import FeatureView
+from actors.shard_tables import read_features
 from stores.domain.models import MODEL_NAME
 from stores.domain.row_filters import Equals
 from stores.lake.artifacts import WarehouseArtifacts

@@ -14,6 +14,7 @@ from stores.errors import NotFoundError
 from stores.postgres import embedded
 from stores.postgres.pool import open_pool
 from stores.postgres.predictions import PostgresPredictions
+from tests.e2e.conftest import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +39,24 @@ def test_a_killed_feature_shard(riftline: Riftline, traffic: TrafficOf, wait_unt
         wait_until(lambda: _features_age_s(riftline) < 5, "features that the new shard confirmed", RECOVERY_S)
     assert asking.failures == []
     assert len(_pids(riftline, SHARD)) == len(before)
+
+
+def test_shards_are_added_and_removed(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:
+    """With another number of shards no request fails, no replica is replaced, and the shards that stay live on."""
+    gateways, shards = _pids(riftline, GATEWAY), _pids(riftline, SHARD)
+    more = {**riftline.env, "RIFTLINE_FEATURE_SHARDS": str(len(shards) + 1)}
+    with traffic() as asking:
+        for env, count in ((more, len(shards) + 1), (riftline.env, len(shards))):
+            done = run_command(env, "up", "--data", str(riftline.data), "--json")
+            assert done.returncode == 0, done.stderr
+            wait_until(lambda count=count: len(_pids(riftline, SHARD)) == count, "the shards", RECOVERY_S)  # type: ignore[misc]
+            wait_until(lambda: _features_age_s(riftline) < 5, "features that the shards confirmed", RECOVERY_S)
+            answered = len(asking.answers)
+            wait_until(lambda answered=answered: len(asking.answers) > answered + 10, "answers", RECOVERY_S)  # type: ignore[misc]
+    assert asking.failures == []
+    assert not {warning for answer in asking.answers for warning in answer["warnings"] if "unconfirmed" in warning}
+    assert _pids(riftline, GATEWAY) == gateways
+    assert _pids(riftline, SHARD) == shards
 
 
 def test_a_killed_gateway(riftline: Riftline, traffic: TrafficOf, wait_until: WaitUntil) -> None:

@@ -38,6 +38,7 @@ OPERATIONS = {
     ("get", "/v2/models/{name}"),
     ("get", "/v2/models/{name}/ready"),
     ("post", "/v2/models/{name}/infer"),
+    ("post", "/purge"),
     ("get", "/health"),
     ("get", "/ready"),
 }

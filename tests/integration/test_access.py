@@ -54,6 +54,8 @@ OUTSIDE = {"X-Forwarded-For": "203.0.113.9"}  # as HAProxy tells it
 class NoFeed:
     """A gateway without features: what passes the gate is told to come back, by 503."""
 
+    age_s = 0.0
+
     async def newer_than(self, _: object) -> None:
         """There are none."""
         raise TransientError("no features here")

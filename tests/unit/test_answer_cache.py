@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from stores.errors import UnknownNameError
 from tests.unit.small_world import FAKER, PLAYERS, ask, world
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.answers import Outlook
     from actors.feature_view import FeatureView
 
 
@@ -97,3 +101,58 @@ def test_what_is_wrong_is_not_kept(
         with pytest.raises(UnknownNameError):
             cache.look(ask("nobody"), view, small_model)
     assert len(asked) == 2
+
+
+class Aside:
+    """Makes calls when it is let, and remembers how many there were."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.free = asyncio.Event()
+
+    async def __call__(self, call: Callable[[], Outlook]) -> Outlook:
+        """Make it."""
+        self.calls += 1
+        await self.free.wait()
+        return call()
+
+
+async def test_equal_questions_wait_for_the_first(view: FeatureView, small_model: PropEnsemble) -> None:
+    """Whatever their lines; who gives up leaves it to the others, and afterwards it is known."""
+    cache, aside = AnswerCache(), Aside()
+    questions = [replace(ask("Faker"), prop_value=line + 0.5) for line in range(5)] + [ask("Chovy")]
+    waiting = [asyncio.create_task(cache.look_aside(one, view, small_model, aside)) for one in questions]
+    await asyncio.sleep(0)
+    waiting.pop(0).cancel()
+    aside.free.set()
+    found = await asyncio.gather(*waiting)
+    assert aside.calls == 2
+    assert len({id(outlook) for outlook, _ in found}) == 2
+    assert not any(known for _, known in found)
+    assert cache.knows(questions[0], view, small_model)
+    assert (await cache.look_aside(questions[0], view, small_model, aside)) == (found[0][0], True)
+    assert cache.look(questions[0], view, small_model) == (found[0][0], True)
+
+
+async def test_what_is_late_is_not_kept(view: FeatureView, small_model: PropEnsemble) -> None:
+    """An outlook of features that are no longer served goes to who asked for it, and to nobody else."""
+    cache, aside = AnswerCache(), Aside()
+    late = asyncio.create_task(cache.look_aside(ask("Faker"), view, small_model, aside))
+    await asyncio.sleep(0)
+    newer = world((FAKER._replace(games=2), *PLAYERS[1:]))
+    assert not cache.knows(ask("Faker"), newer, small_model)
+    aside.free.set()
+    assert (await late)[0].data_tier is DataTier.DIRECT
+    outlook, known = await cache.look_aside(ask("Faker"), newer, small_model, aside)
+    assert (outlook.data_tier, known, aside.calls) == (DataTier.SPARSE, False, 2)
+
+
+async def test_what_is_wrong_is_said_to_all_and_not_kept(view: FeatureView, small_model: PropEnsemble) -> None:
+    """The next one asks again."""
+    cache, aside = AnswerCache(), Aside()
+    aside.free.set()
+    both = [cache.look_aside(ask("nobody"), view, small_model, aside) for _ in range(2)]
+    assert [type(one) for one in await asyncio.gather(*both, return_exceptions=True)] == [UnknownNameError] * 2
+    with pytest.raises(UnknownNameError):
+        await cache.look_aside(ask("nobody"), view, small_model, aside)
+    assert aside.calls == 2

@@ -75,7 +75,7 @@ def test_a_line_and_the_curve_give_the_same_numbers(
     for line in lines:
         alone = look(ask(line=line, opponent="gen.g "), view, small_model).at_line(line)
         assert alone == outlook.at_line(line)
-        over = outlook.over_percent(line)
+        over = outlook.at_line(line).over_probability
         assert alone.confidence == pytest.approx(over if alone.prediction is Side.OVER else 100 - over, abs=2e-4)
 
 
@@ -84,7 +84,7 @@ def test_a_line_and_the_curve_give_the_same_numbers(
 def test_the_curve_falls_with_the_line(outlook: Outlook, lines: list[float]) -> None:
     """OVER is never likelier at a higher line, whole lines with their push included."""
     low, high = lines
-    assert outlook.over_percent(low) >= outlook.over_percent(high)
+    assert outlook.at_line(low).over_probability >= outlook.at_line(high).over_probability
     answer = outlook.at_line(low)
     assert 50 <= answer.confidence <= 100
     assert (answer.push_probability > 0) <= (low == int(low))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import sys
 from asyncio.subprocess import PIPE
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from benchmarks.load import LOST, Bodies, Load, LoadReport, Recorder, Response, parse_response, percentile, run
+from benchmarks.http_connection import LOST, Requests, Response, parse_response
+from benchmarks.load import Items, Load, LoadReport, Recorder, Samples, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -44,41 +43,50 @@ def test_what_has_no_length_is_refused(head: bytes) -> None:
         parse_response(head)
 
 
-@given(st.lists(st.floats(0, 1e3), min_size=1), st.floats(0, 1))
-def test_a_percentile_is_the_least_value_that_the_share_does_not_exceed(values: list[float], share: float) -> None:
-    """At least the share lies at or below it, and less than the share lies at or below any smaller value."""
-    ordered = sorted(values)
-    found = percentile(ordered, share)
-    needed = math.ceil(share * len(values))
-    assert sum(value <= found for value in values) >= needed
-    assert sum(value < found for value in values) < max(needed, 1)
+def test_a_refusal_says_when_to_retry_or_does_not() -> None:
+    """The header is seen where there is one, in any case."""
+    refusals = [b"HTTP/1.1 503 Full\r\n%sContent-Length: 0\r\n\r\n" % head for head in (b"", b"RETRY-AFTER: 1\r\n")]
+    seen = [parse_response(refusal) for refusal in refusals]
+    assert [one is not None and one.says_when_to_retry for one in seen] == [False, True]
 
 
-def test_percentiles_of_a_hundred_are_their_ranks() -> None:
-    """Of 1 to 100, p50, p95 and p99 are 50, 95 and 99; of nothing they are 0."""
-    hundred = list(range(1, 101))
-    assert [percentile(hundred, share) for share in (0.5, 0.95, 0.99)] == [50, 95, 99]
-    assert percentile([], 0.5) == 0.0
+def test_a_post_carries_its_item_and_a_get_asks_for_it() -> None:
+    """The item is the body of the one, with its length, and the end of the path of the other."""
+    post = Requests("POST", "/predict/single", "host", 80).of(b"{}")
+    assert post.startswith(b"POST /predict/single HTTP/1.1\r\nHost: host:80\r\n")
+    assert post.endswith(b"Content-Length: 2\r\n\r\n{}")
+    get = Requests("GET", "/players/", "host", 80).of(b"x?y=1")
+    assert get.startswith(b"GET /players/x?y=1 HTTP/1.1\r\n")
+    assert get.endswith(b"\r\n\r\n")
+    assert b"Content-" not in get
 
 
-def test_bodies_repeat_only_when_all_were_sent() -> None:
-    """Three bodies are handed out once each; the fourth is the first again, and that is told."""
-    bodies = Bodies([b"a", b"b", b"c"])
-    assert [bodies.take() for _ in range(3)] == [b"a", b"b", b"c"]
-    assert bodies.times_sent == 1
-    assert (bodies.take(), bodies.times_sent) == (b"a", 2)
+def test_items_repeat_only_when_all_were_sent() -> None:
+    """Three items are handed out once each; the fourth is the first again."""
+    items = Items([b"a", b"b", b"c"])
+    assert [items.take() for _ in range(4)] == [b"a", b"b", b"c", b"a"]
+    assert items.sent == 4
 
 
 def test_the_sample_is_as_large_as_wanted_and_of_all_answers() -> None:
-    """Of a thousand answers ten are kept, early and late ones; an error is counted and not kept."""
-    recorder = Recorder(10)
+    """Of a thousand answers ten are kept, early and late ones."""
+    samples = Samples(10)
     for number in range(1000):
-        recorder.answered(str(number).encode(), Response(200, b"ok", 0, keep_alive=True), 0.1)
-    recorder.answered(b"bad", Response(422, b"no", 0, keep_alive=True), 0.1)
-    kept = {int(sample.request) for sample in recorder.samples}
+        samples.offer(str(number).encode(), b"ok")
+    kept = {int(sample.request) for sample in samples.kept}
     assert len(kept) == 10
     assert min(kept) < 500 < max(kept)
-    assert (len(recorder.latencies_s), recorder.errors) == (1000, {"422": 1})
+
+
+def test_outcomes_are_counted_and_only_answers_end_a_gap() -> None:
+    """Answers at 1 and 4 s leave a gap of 3 s, whatever was refused or lost meanwhile; none until 9 s is one of 5."""
+    recorder = Recorder(10, 0.0)
+    answer, refusal = (Response(status, b"said", 0, keep_alive=True) for status in (200, 503))
+    for at_s, outcome in ((1.0, answer), (2.0, refusal), (3.0, LOST), (4.0, answer)):
+        recorder.told(b"asked", outcome, at_s - 0.25, at_s)
+    assert recorder.latencies_s == [0.25, 0.25]
+    assert recorder.errors == {"503": 1, LOST: 1}
+    assert [len(recorder.samples.kept), recorder.worst_gap_s(5.0), recorder.worst_gap_s(9.0)] == [2, 3.0, 5.0]
 
 
 @contextlib.asynccontextmanager
@@ -120,10 +128,12 @@ async def test_every_answer_belongs_to_its_request() -> None:
     assert len(report.samples) == 50
     assert all(sample.request == sample.response for sample in report.samples)
     assert len(set(received)) == len(received)
-    assert report.times_sent == 1
+    assert 0 <= report.sent - len(received) <= 4
     assert 0 <= len(received) - report.answers <= 4  # what was on its way at the end does not count
     assert report.per_second == report.answers / report.seconds
-    assert 0 < report.p50_ms <= report.p95_ms <= report.p99_ms
+    latency = report.latency
+    assert 0 < latency.p50_ms <= latency.p95_ms <= latency.p99_ms <= latency.max_ms
+    assert 0 < report.worst_gap_s < report.seconds
     assert report.errors == {}
 
 
@@ -131,7 +141,8 @@ async def test_refusals_are_errors_and_not_answers() -> None:
     """A 503 counts under its status, and the report has no latency of an answer."""
     async with _server(lambda _: b"HTTP/1.1 503 Full\r\nContent-Length: 0\r\n\r\n") as (port, _):
         report = await run(_load(port), [b"1"])
-    assert (report.answers, report.p99_ms, report.times_sent > 1) == (0, 0.0, True)
+    assert (report.answers, report.latency.max_ms, report.sent > 1) == (0, 0.0, True)
+    assert report.worst_gap_s == pytest.approx(report.seconds, abs=1e-3)
     assert report.errors["503"] > 0
 
 
@@ -141,6 +152,21 @@ async def test_a_lost_connection_is_counted_and_opened_again() -> None:
         report = await run(_load(port), [str(number).encode() for number in range(10)])
     assert report.errors[LOST] > 1
     assert report.answers > 9
+
+
+async def test_what_hangs_to_the_end_is_told() -> None:
+    """Requests that are never answered are overdue when they have waited for more than a second, and not before."""
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        load = _load(server.sockets[0].getsockname()[1], connections=3)
+        early, late = await asyncio.gather(run(load, [b"1"]), run(replace(load, seconds=1.5), [b"1"]))
+    assert (early.overdue, early.errors, early.sent) == (0, {}, 3)
+    assert (late.overdue, late.errors, late.answers) == (3, {}, 0)
 
 
 async def test_nobody_listening_is_an_error_and_no_hang() -> None:
@@ -168,8 +194,8 @@ async def test_the_command_sends_the_lines_of_its_input() -> None:
 def test_a_report_survives_its_json() -> None:
     """What the process prints is what the parent reads."""
     values = (
-        '{"seconds":2.0,"answers":4,"errors":{},"p50_ms":1.0,"p95_ms":2.0,"p99_ms":3.0,'
-        '"times_sent":1,"generator_cpu_s":0.5,"samples":[{"request":"a","response":"b"}]}'
+        '{"seconds":2.0,"answers":4,"errors":{},"latency":{"p50_ms":1.0,"p95_ms":2.0,"p99_ms":3.0,"max_ms":4.0},'
+        '"worst_gap_s":0.5,"overdue":0,"sent":5,"generator_cpu_s":0.5,"samples":[{"request":"a","response":"b"}]}'
     )
     report = LoadReport.from_json(values.encode())
-    assert (report.per_second, report.samples[0].response) == (2.0, "b")
+    assert (report.per_second, report.latency.max_ms, report.samples[0].response) == (2.0, 4.0, "b")

@@ -160,6 +160,15 @@ async def test_a_silent_server_is_asked_a_few_times(breaker: CircuitBreaker) -> 
     assert breaker.state is State.OPEN
 
 
+async def test_what_is_written_too_late_may_be_there(breaker: CircuitBreaker) -> None:
+    """The caller is told so; once the breaker is open nothing is sent, and that is told too."""
+    for _ in range(FAILURES):
+        with pytest.raises(OutcomeUnknownError):
+            await breaker.call(_never, 0.001, writes=True)
+    with pytest.raises(TransientError):
+        await breaker.call(_never, 0.001, writes=True)
+
+
 @pytest.mark.parametrize("kind", [TransientError, OutcomeUnknownError])
 async def test_servers_that_are_away_count(breaker: CircuitBreaker, kind: type[RiftlineError]) -> None:
     """The caller sees the error itself."""

@@ -2,123 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from actors import feature_shard
 from actors.feature_shard import FeatureShard, Publication
 from actors.feature_view import FeatureView
-from pipelines.snapshots import SILVER_COLUMNS, Snapshots, take_snapshots
-from stores.errors import NotFoundError
+from pipelines.snapshots import Snapshots
+from stores.errors import NotFoundError, TransientError
 from stores.features.schema import CHAMPION_FEATURES, FEATURE_VERSION, PLAYER_FEATURES, POSITION_INDEX, POSITIONS
-from stores.features.tables import (
-    AS_OF,
-    CHAMPION_SNAPSHOTS,
-    CHAMPIONS_SNAPSHOT,
-    FEATURES,
-    PLAYER_SNAPSHOTS,
-    TEAM_SNAPSHOTS,
-    TEAMS_SNAPSHOT,
-    TOURNAMENT_SNAPSHOTS,
-    TOURNAMENTS_SNAPSHOT,
-)
-from stores.lake.catalog import IcebergLake
-from stores.lake.tables import PLAYER_PERFORMANCE
+from stores.features.tables import CHAMPION_SNAPSHOTS, FEATURES, TEAM_SNAPSHOTS
 from stores.settings import LakeSettings
+from tests.unit.small_lake import PICKS, commit, history, opened, publish, silver
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
     from actors.published import PublishedShard
-    from stores.lake.tables import LakeTable
 
-SHARDS = ("shard-0", "shard-1", "shard-2")
-TEAMS = {"LCK": ("T1", "GEN", "KT", "DK"), "LPL": ("BLG", "TES")}
-NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
-PICKS = ("Ahri", "Akali", "K'Sante", "Vi", "Jhin", "Rell", "Gnar")
-
-
-def played(game: int, league: str, teams: tuple[str, str]) -> list[dict[str, object]]:
-    """The ten rows of one game, the first team winning."""
-    return [
-        {
-            "player_id": f"{own}-{position}",
-            "match_id": f"m{game}",
-            "series_id": f"m{game}",
-            "tournament": league,
-            "started_at": NOON + timedelta(days=game),
-            "patch_version": "16.05",
-            "duration_seconds": 1800,
-            "player_name": f"{own} {position}",
-            "team": own,
-            "team_id": f"t:{own}",
-            "position": str(position),
-            "champion": PICKS[(at + game) % len(PICKS)],
-            "won": own == teams[0],
-            "kills": at + game % 3,
-            "deaths": 2,
-            "assists": 5,
-            "team_kills": 10 + 5 * (game % 3),
-            "opponent_kills": 10 + 5 * (game % 3),
-            "damage_share": 0.2,
-            "vision_score": None,
-        }
-        for own in teams
-        for at, position in enumerate(POSITIONS)
-    ]
-
-
-def silver(games: int) -> list[dict[str, object]]:
-    """The rows of so many games between the teams of two leagues, in turn."""
-    rows = []
-    for game in range(games):
-        league = ("LCK", "LPL")[game % 2]
-        teams = TEAMS[league]
-        first = game // 2 % len(teams)
-        rows += played(game, league, (teams[first], teams[(first + 1) % len(teams)]))
-    return rows
-
-
-def history(games: int) -> Snapshots:
-    """Their snapshots."""
-    schema = pa.schema([PLAYER_PERFORMANCE.schema.field(name) for name in SILVER_COLUMNS])
-    return take_snapshots(pa.Table.from_pylist(silver(games), schema=schema))
-
-
-def commit(lake: IcebergLake, table: LakeTable, rows: pa.Table, properties: dict[str, str]) -> str:
-    """Replace a table's rows through the lake's own catalog; the new snapshot's id."""
-    catalog: Any = lake._catalog  # noqa: SLF001
-    catalog.load_table(table.identifier).overwrite(rows, snapshot_properties=properties)
-    return str(lake.snapshot_id(table))
-
-
-def publish(lake: IcebergLake, snapshots: Snapshots, version: str = FEATURE_VERSION) -> int:
-    """Commit the gold tables in their order, player features last and with the others' snapshots."""
-    made = {FEATURES: version}
-    properties = made | {
-        TEAMS_SNAPSHOT: commit(lake, TEAM_SNAPSHOTS, snapshots.teams, made),
-        TOURNAMENTS_SNAPSHOT: commit(lake, TOURNAMENT_SNAPSHOTS, snapshots.tournaments, made),
-        CHAMPIONS_SNAPSHOT: commit(lake, CHAMPION_SNAPSHOTS, snapshots.champions, made),
-        AS_OF: pc.max(snapshots.players["as_of"]).as_py().isoformat(),
-    }
-    return int(commit(lake, PLAYER_SNAPSHOTS, snapshots.players, properties))
+RING = ("shard-0", "shard-1", "shard-2")
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> LakeSettings:
     """A lake of its own, with empty gold tables."""
     settings = LakeSettings(f"sqlite:///{tmp_path}/catalog.db", f"file://{tmp_path}/warehouse")
-    IcebergLake(settings).ensure((PLAYER_SNAPSHOTS, TEAM_SNAPSHOTS, TOURNAMENT_SNAPSHOTS, CHAMPION_SNAPSHOTS))
+    opened(settings)
     return settings
 
 
 def shard_of(place: LakeSettings, name: str = "shard-0") -> FeatureShard:
     """A shard that publishes its content as it is."""
-    return FeatureShard(name, SHARDS, place, put=lambda content: content)
+    return FeatureShard(name, place, put=lambda content: content)
 
 
 def content_of(publication: Publication | None) -> PublishedShard:
@@ -137,8 +58,8 @@ def newest(rows: pa.Table, key: str) -> list[str]:
 def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
     """Every player, team, league and champion of the newest snapshot is in exactly one shard, with its own numbers."""
     snapshots = history(12)
-    snapshot_id = publish(IcebergLake(place), snapshots)
-    shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
+    snapshot_id = publish(opened(place), snapshots)
+    shards = [content_of(shard_of(place, name).newer_than(RING, None)) for name in RING]
     assert sorted(one.key for shard in shards for one in shard.players) == newest(snapshots.players, "player_id")
     assert sorted(one.key for shard in shards for one in shard.teams) == newest(snapshots.teams, "team_id")
     leagues = sorted(one.key for shard in shards for one in shard.tournaments)
@@ -166,9 +87,9 @@ def test_shards_together_own_every_key_once(place: LakeSettings) -> None:
 
 def test_the_last_maps_are_those_of_silver(place: LakeSettings) -> None:
     """Each shard publishes the last ten maps of its players, the newest first, as of the snapshot of the features."""
-    lake = IcebergLake(place)
+    lake = opened(place)
     publish(lake, history(50))
-    shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
+    shards = [content_of(shard_of(place, name).newer_than(RING, None)) for name in RING]
     publish(lake, history(54))
     view = FeatureView(shards)
     played_by: dict[object, list[dict[str, object]]] = {}
@@ -192,63 +113,123 @@ def test_the_last_maps_are_those_of_silver(place: LakeSettings) -> None:
 
 def test_a_reader_that_is_up_to_date_gets_nothing(place: LakeSettings) -> None:
     """For the snapshot that it knows there is None, for another one the publication, made once."""
-    snapshot_id = publish(IcebergLake(place), history(4))
+    snapshot_id = publish(opened(place), history(4))
     made: list[object] = []
-    shard = FeatureShard("shard-0", SHARDS, place, put=lambda content: made.append(content) or content)  # type: ignore[func-returns-value]
-    first = shard.newer_than(None)
+    shard = FeatureShard("shard-0", place, put=lambda content: made.append(content) or content)  # type: ignore[func-returns-value]
+    first = shard.newer_than(RING, None)
     assert first is not None
     assert first.lake_snapshot_id == snapshot_id
-    assert shard.newer_than(snapshot_id) is None
-    assert shard.newer_than(snapshot_id - 1) is first
+    shard.look()
+    assert shard.newer_than(RING, snapshot_id) is None
+    again = shard.newer_than(RING, snapshot_id - 1)
+    assert again is not None
+    assert again.content is first.content
     assert len(made) == 1
 
 
-def test_a_new_commit_is_a_new_publication(place: LakeSettings) -> None:
-    """After more games the same shard publishes anew, and the old version stays as it was."""
-    lake, shard = IcebergLake(place), shard_of(place)
+def test_a_new_commit_is_found_without_being_asked(place: LakeSettings) -> None:
+    """After more games a look publishes anew, and the old version stays as it was."""
+    lake, shard = opened(place), shard_of(place)
     before = publish(lake, history(4))
-    old = content_of(shard.newer_than(None))
+    old = content_of(shard.newer_than(RING, None))
     held = old.player_features.copy()
     after = publish(lake, history(12))
-    new = content_of(shard.newer_than(before))
+    assert shard.newer_than(RING, before) is None
+    shard.look()
+    new = content_of(shard.newer_than(RING, before))
     assert (old.source.lake_snapshot_id, new.source.lake_snapshot_id) == (before, after)
     assert new.source.as_of > old.source.as_of
     assert len(new.players) >= len(old.players)
     np.testing.assert_array_equal(old.player_features, held)
-    assert shard.newer_than(after) is None
+    assert shard.newer_than(RING, after) is None
 
 
 def test_a_commit_that_is_not_finished_is_not_seen(place: LakeSettings) -> None:
     """Newer rows of teams and leagues count only from the commit of the players on, which names them."""
-    lake = IcebergLake(place)
+    lake = opened(place)
     known = publish(lake, history(4))
     shard = shard_of(place)
-    before = content_of(shard.newer_than(None))
+    before = content_of(shard.newer_than(RING, None))
     commit(lake, TEAM_SNAPSHOTS, history(12).teams, {FEATURES: FEATURE_VERSION})
-    assert shard.newer_than(known) is None
-    restarted = content_of(shard_of(place).newer_than(None))
+    shard.look()
+    assert shard.newer_than(RING, known) is None
+    restarted = content_of(shard_of(place).newer_than(RING, None))
     assert restarted.teams == before.teams
     np.testing.assert_array_equal(restarted.team_features, before.team_features)
+
+
+def test_a_shard_answers_for_the_ring_that_is_asked(place: LakeSettings) -> None:
+    """While a shard is added each ring has every key once, and whoever was there only gives keys to the new one."""
+    known = publish(opened(place), history(12))
+    shards = {name: shard_of(place, name) for name in (*RING, "shard-3")}
+    grown = (*RING, "shard-3")
+    before = {name: _keys(shards[name], RING) for name in RING}
+    after = {name: _keys(shards[name], grown) for name in grown}
+    again = {name: _keys(shards[name], RING) for name in RING}
+    assert again == before
+    every = sorted(key for held in before.values() for key in held)
+    assert len(every) == len(set(every))
+    assert sorted(key for held in after.values() for key in held) == every
+    assert all(after[name] <= before[name] for name in RING)
+    assert after["shard-3"]
+    assert shards["shard-3"].newer_than(grown, known) is None
+
+
+def test_what_cannot_be_confirmed_is_told(place: LakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that fails leaves what is held: who has it is told why, who has not is given it with its age."""
+    shard = shard_of(place)
+    known = publish(opened(place), history(4))
+    begun = time.monotonic()
+    first = content_of(shard.newer_than(RING, None))
+    monkeypatch.setattr(feature_shard, "CONFIRMED_WITHIN_S", -1.0)
+    with pytest.raises(TransientError, match="has not answered"):
+        shard.newer_than(RING, known)
+    publish(opened(place), history(6), version="f0-other")
+    shard.look()
+    with pytest.raises(NotFoundError, match="f0-other"):
+        shard.newer_than(RING, known)
+    given = shard.newer_than(RING, None)
+    assert content_of(given) is first
+    assert given is not None
+    assert 0 < given.age_s <= time.monotonic() - begun
+    with pytest.raises(NotFoundError, match="f0-other"):
+        shard.newer_than(("shard-0",), None)
+    assert content_of(shard.newer_than(RING, None)) is first
+
+
+def test_a_shard_begins_while_the_lake_is_away(tmp_path: Path) -> None:
+    """It is made without asking the lake, whose absence would end it for good, and says what is away."""
+    nowhere = LakeSettings("postgresql://postgres@127.0.0.1:1/lake", f"file://{tmp_path}/warehouse")
+    shard = shard_of(nowhere)
+    shard.look()
+    with pytest.raises(TransientError, match="does not answer"):
+        shard.newer_than(RING, None)
 
 
 def test_an_empty_lake_has_nothing_to_publish(place: LakeSettings) -> None:
     """Before the first ingest there is no publication, and the error says what to do."""
     with pytest.raises(NotFoundError, match="riftline ingest"):
-        shard_of(place).newer_than(None)
+        shard_of(place).newer_than(RING, None)
 
 
 def test_features_of_other_code_are_not_published(place: LakeSettings) -> None:
     """Features that were computed by another definition are refused until they are made anew."""
-    publish(IcebergLake(place), history(2), version="f0-other")
+    publish(opened(place), history(2), version="f0-other")
     with pytest.raises(NotFoundError, match="f0-other"):
-        shard_of(place).newer_than(None)
+        shard_of(place).newer_than(RING, None)
 
 
 def test_a_world_without_known_teams_and_picks_is_published(place: LakeSettings) -> None:
     """Where no team and no pick is known, the shards hold no team and no champion, and players all the same."""
     made = history(2)
     teams, champions = TEAM_SNAPSHOTS.schema.empty_table(), CHAMPION_SNAPSHOTS.schema.empty_table()
-    publish(IcebergLake(place), Snapshots(made.players, teams, made.tournaments, champions))
-    shards = [content_of(shard_of(place, name).newer_than(None)) for name in SHARDS]
+    publish(opened(place), Snapshots(made.players, teams, made.tournaments, champions))
+    shards = [content_of(shard_of(place, name).newer_than(RING, None)) for name in RING]
     assert sum(len(shard.teams) + len(shard.champions) for shard in shards) == 0
     assert sum(len(shard.players) for shard in shards) == 20
+
+
+def _keys(shard: FeatureShard, ring: tuple[str, ...]) -> set[str]:
+    held = content_of(shard.newer_than(ring, None))
+    parts: Any = (held.players, held.teams, held.tournaments, held.champions)
+    return {f"{type(entry).__name__} {entry.key}" for part in parts for entry in part}

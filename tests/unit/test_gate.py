@@ -128,6 +128,8 @@ async def test_off_counts_nothing() -> None:
         ("/players", Scope.READ),
         ("/v1/models/status", Scope.READ),
         ("/", Scope.READ),
+        ("/purge", Scope.ADMIN),
+        ("/v1/purge", Scope.ADMIN),
         ("/auth/token", None),
         ("/v1/auth/token", None),
     ],

@@ -147,6 +147,18 @@ async def test_a_bucket_is_spent_to_the_last_token_and_no_further() -> None:
     await world.close()
 
 
+async def test_a_batch_is_told_when_what_it_costs_is_there() -> None:
+    """By the bucket that is short: one that fills slowly and is full enough does not count."""
+    world = World("anonymous=600/12000/100000")
+    assert (await world.ask(world.first, 450)).allowed
+    refused = await world.ask(world.first, 450)
+    assert not refused.allowed
+    assert 30 <= refused.retry_after_s <= 33
+    world.clock.now += refused.retry_after_s
+    assert (await world.ask(world.first, 450)).allowed
+    await world.close()
+
+
 async def test_the_first_request_does_not_wait() -> None:
     """It passes on credit, while the lease is asked for beside it."""
     world = World("anonymous=600/6000/60000")

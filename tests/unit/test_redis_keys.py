@@ -24,6 +24,7 @@ BUILT = {
     "player_features": keys.player_features("Faker"),
     "team_features": keys.team_features("T1"),
     "tournament": keys.tournament("LCK"),
+    "feature_shard": keys.feature_shard("feature-shard-0-ab12cd34"),
     "user_rate": keys.user_rate(USER, "minute"),
     "api_key_rate": keys.api_key_rate("key_abc123", "hour"),
     "address_rate": keys.address_rate(IPv4Address("192.168.1.100"), "minute"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from actors.feature_shard import FeatureShard
+from serve_apps.placement import Colocated
 from serve_apps.state import ServingState, checks
 from stores.errors import InvalidError, NotFoundError, RiftlineError, TransientError
 from stores.features.tables import PLAYER_SNAPSHOTS
@@ -65,6 +66,8 @@ class Artifacts:
 class Feed:
     """A feed that gives what it was made with, once."""
 
+    age_s = 0.0
+
     def __init__(self, *given: FeatureView | BaseException) -> None:
         self._given = list(given)
 
@@ -80,7 +83,7 @@ VIEW = cast("FeatureView", object())
 
 
 def _state(registry: Any, feed: Feed, artifacts: Artifacts | None = None) -> ServingState:
-    return ServingState(cast("ModelRegistry", registry), cast("ArtifactsRole", artifacts), feed)
+    return ServingState(cast("ModelRegistry", registry), Colocated(cast("ArtifactsRole", artifacts)), feed)
 
 
 async def test_features_are_renewed_while_the_registry_is_away(caplog: pytest.LogCaptureFixture) -> None:
@@ -104,6 +107,28 @@ async def test_the_old_view_stays_while_the_shards_are_away() -> None:
     assert checks(state, ())["features"] == "ok, but not renewed: the feature shards or the lake do not answer"
     await state.refresh()
     assert checks(state, ())["features"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("age_s", "said"),
+    [
+        (0.0, ()),
+        (60.5, ("features unconfirmed for",)),
+        (3500.0, ("features unconfirmed for",)),
+        (3601.0, ("stale features: players and teams unconfirmed",)),
+        (7201.0, ("stale features: players, teams and tournaments unconfirmed",)),
+    ],
+)
+async def test_answers_say_what_is_beyond_its_lifetime(age_s: float, said: tuple[str, ...]) -> None:
+    """From the promised freshness on answers say for how long nothing was confirmed, and then what is stale."""
+    feed = Feed(VIEW)
+    feed.age_s = age_s
+    state = _state(EmptyRegistry(), feed)
+    await state.refresh()
+    assert state.features_age_s >= age_s
+    warned = state.warnings()
+    assert len(warned) == len(said)
+    assert all(one.startswith(begun) for one, begun in zip(warned, said, strict=True))
 
 
 def test_nothing_is_ready_before_it_is_loaded() -> None:
@@ -139,7 +164,7 @@ async def test_a_released_model_that_is_broken_is_told(
 
 async def test_a_broken_release_leaves_the_old_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model before it goes on answering, the newer one's error is shown, and ends when it is repaired."""
-    monkeypatch.setattr("serve_apps.state.PropEnsemble.from_files", dict)
+    monkeypatch.setattr("serve_apps.placement.PropEnsemble.from_files", dict)
     registry, artifacts = Registry("1"), Artifacts()
     state = _state(registry, Feed(), artifacts)
     await state.refresh()
@@ -175,7 +200,7 @@ async def test_nothing_is_logged_before_the_first_ingest(
     if made:
         IcebergLake(place).ensure((PLAYER_SNAPSHOTS,))
     with pytest.raises(RiftlineError) as caught:
-        FeatureShard("only", ("only",), place, lambda content: content).newer_than(None)
+        FeatureShard("only", place, lambda content: content).newer_than(("only",), None)
     state = _state(EmptyRegistry(), Feed(caught.value, VIEW, caught.value))
     await state.refresh()
     assert state.trouble("features") is None

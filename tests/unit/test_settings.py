@@ -21,7 +21,11 @@ PORTS = {
     "RIFTLINE_FALLBACK_HTTP_PORT": "fallback_http_port",
     "RIFTLINE_FALLBACK_GRPC_PORT": "fallback_grpc_port",
 }
-COUNTS = {"RIFTLINE_FEATURE_SHARDS": "feature_shards", "RIFTLINE_GATEWAY_REPLICAS": "gateway_replicas"}
+COUNTS = {
+    "RIFTLINE_FEATURE_SHARDS": "feature_shards",
+    "RIFTLINE_GATEWAY_REPLICAS": "gateway_replicas",
+    "RIFTLINE_GATEWAY_MAX_REPLICAS": "gateway_max_replicas",
+}
 
 
 def test_with_no_configuration_everything_is_at_home(tmp_path: Path) -> None:
@@ -195,9 +199,52 @@ def test_the_web_is_closed_by_default_and_opened_by_name() -> None:
     assert Settings.from_env({"RIFTLINE_CORS_ORIGINS": "*"}).web.cors_origins == ("*",)
 
 
+def test_a_cdn_is_purged_where_it_is_named() -> None:
+    """None is by default; its token is shown nowhere."""
+    assert Settings.from_env({}).web.cdn_purge_url == ""
+    url = "https://api.fastly.com/service/x/purge"
+    web = Settings.from_env({"RIFTLINE_CDN_PURGE_URL": url, "RIFTLINE_CDN_TOKEN": "hunter2"}).web
+    assert (web.cdn_purge_url, web.cdn_token) == (url, "hunter2")
+    assert "hunter2" not in repr(web)
+
+
+@pytest.mark.parametrize(
+    "url", ["api.fastly.com/x", "https://", "https:///x", "https://u:hunter2@cdn/x", "ftp://cdn/x", "https://c:x/"]
+)
+def test_a_wrong_purge_url_is_named_and_not_repeated(url: str) -> None:
+    """It may hold a password, which belongs elsewhere."""
+    with pytest.raises(InvalidError) as caught:
+        Settings.from_env({"RIFTLINE_CDN_PURGE_URL": url})
+    assert caught.value.field == "RIFTLINE_CDN_PURGE_URL"
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("origins", ["a.example", "https://", "https://a.example/path", "ftp://a.example", "null"])
 def test_a_wrong_origin_is_named(origins: str) -> None:
     """An origin is scheme and host, and perhaps a port."""
     with pytest.raises(InvalidError) as caught:
         Settings.from_env({"RIFTLINE_CORS_ORIGINS": origins})
     assert caught.value.field == "RIFTLINE_CORS_ORIGINS"
+
+
+def test_the_model_is_placed() -> None:
+    """In the gateway by default; elsewhere, in at least and at most so many replicas."""
+    assert not Settings.from_env({}).model.composed
+    given = {"RIFTLINE_PLACEMENT": "composed", "RIFTLINE_MODEL_REPLICAS": "3", "RIFTLINE_MODEL_MAX_REPLICAS": "5"}
+    placed = Settings.from_env(given).model
+    assert (placed.composed, placed.replicas, placed.max_replicas) == (True, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"RIFTLINE_PLACEMENT": "elsewhere"}, "RIFTLINE_PLACEMENT"),
+        ({"RIFTLINE_MODEL_REPLICAS": "3", "RIFTLINE_MODEL_MAX_REPLICAS": "2"}, "RIFTLINE_MODEL_MAX_REPLICAS"),
+        ({"RIFTLINE_GATEWAY_REPLICAS": "3", "RIFTLINE_GATEWAY_MAX_REPLICAS": "2"}, "RIFTLINE_GATEWAY_MAX_REPLICAS"),
+    ],
+)
+def test_a_placement_that_cannot_be_is_named(given: dict[str, str], named: str) -> None:
+    """Neither of the two, or fewer at most than at least."""
+    with pytest.raises(InvalidError, match=named) as caught:
+        Settings.from_env(given)
+    assert caught.value.field == named

@@ -166,6 +166,32 @@ async def test_a_key_of_another_type_is_a_miss(cache: RedisHotFeatures, connecti
     assert await cache.read_many(PLAYER, ["a"]) != [None]
 
 
+async def test_a_shards_copy_is_kept_for_two_hours(cache: RedisHotFeatures, connection: RedisConnection) -> None:
+    """The bytes come back, the newest of each shard, and live as long as the longest lifetime in them."""
+    assert await cache.copy_of("shard-0") is None
+    for copy in (b"older", bytes(range(256)) * 5000, b""):
+        await cache.put_copy("shard-0", copy)
+        assert await cache.copy_of("shard-0") == copy
+    assert await cache.copy_of("shard-1") is None
+    assert 7190 < await left_s(connection, keys.feature_shard("shard-0")) <= 7200
+
+
+async def test_a_garbled_copy_is_a_miss(cache: RedisHotFeatures, connection: RedisConnection) -> None:
+    """Cut, changed or of another type: no shard publishes it, and the next copy takes its place."""
+    await cache.put_copy("s", b"what was published")
+    key = keys.feature_shard("s")
+    kept = await connection.run(lambda redis: redis.get(key))
+    for broken in (kept[:-1], kept[:3], b"", kept[:-1] + b"?", b"!" + kept[1:]):
+        await connection.run(lambda redis: redis.set(key, broken))  # noqa: B023  # it is called here
+        assert await cache.copy_of("s") is None
+    await connection.unlink([key])
+    await connection.run(lambda redis: redis.hset(key, "a", "b"))
+    assert await cache.copy_of("s") is None
+    assert cache.garbled == 6
+    await cache.put_copy("s", b"again")
+    assert await cache.copy_of("s") == b"again"
+
+
 async def test_no_name_reaches_another_ones_features(cache: RedisHotFeatures, hostile_texts: list[str]) -> None:
     """Names that try to leave their key have vectors of their own."""
     await cache.put_many(PLAYER, [features(name, values=np.array([float(i)])) for i, name in enumerate(hostile_texts)])

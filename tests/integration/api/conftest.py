@@ -46,6 +46,8 @@ ORIGIN = "https://app.example"
 class OneView:
     """A feed that has one view, once."""
 
+    age_s = 0.0
+
     async def newer_than(self, known: FeatureView | None) -> FeatureView | None:
         """The view, to whoever knows none."""
         return None if known else world(PLAYERS)

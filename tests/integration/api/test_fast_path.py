@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from serve_apps.api import ApiSettings
     from serve_apps.fast_path import FastPath
+    from serve_apps.placement import Models
     from tests.integration.api.conftest import Api
 
 ANEW = {"date", "x-request-id", "content-length"}  # of each answer
@@ -46,8 +47,8 @@ class Said(NamedTuple):
 class Replica:
     """The app behind a real socket, started as Serve does it: the app first, then the server."""
 
-    def __init__(self, settings: ApiSettings) -> None:
-        self._app = create_api(settings, OneView())
+    def __init__(self, settings: ApiSettings, models: Models | None = None) -> None:
+        self._app = create_api(settings, OneView(), models=models)
         self.server: uvicorn.Server | None = None
         self.thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -82,9 +83,9 @@ class Replica:
 
 
 @contextmanager
-def running(settings: ApiSettings) -> Iterator[Replica]:
+def running(settings: ApiSettings, models: Models | None = None) -> Iterator[Replica]:
     """A started replica; at the end it is asked to stop and does."""
-    replica = Replica(settings)
+    replica = Replica(settings, models)
     replica.thread.start()
     try:
         asyncio.run(until_done(lambda: _started(replica), lambda _: True))
