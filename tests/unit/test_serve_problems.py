@@ -18,6 +18,7 @@ from serve_apps import api
 from serve_apps.admission import TICKET
 from serve_apps.gate import Ticket
 from serve_apps.identity import Identity
+from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.problems import MAX_DETAIL, MAX_FIELD, loggable, problem_of, problem_response
 from serve_apps.state import ServingState
 from serve_apps.wire import Prediction, PredictionRequest
@@ -165,7 +166,15 @@ async def test_without_its_database_a_service_is_degraded_until_its_journal_is_f
     unused = cast("Any", None)
     service = type("Service", (), {"state": ServingHere(unused, unused, unused)})()
     gate = SimpleNamespace(quotas=None)
-    answer = await api.ready(_request(service=service, store=Store(), write_behind=_behind(full=full), gate=gate))
+    answer = await api.ready(
+        _request(
+            service=service,
+            store=Store(),
+            database=CircuitBreaker("the database"),
+            write_behind=_behind(full=full),
+            gate=gate,
+        )
+    )
     assert answer.status_code == status
     found = orjson.loads(bytes(answer.body))
     assert found["status"] == said
