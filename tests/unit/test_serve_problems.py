@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 
 from serve_apps import api
 from serve_apps.admission import TICKET
+from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.gate import Ticket
 from serve_apps.identity import Identity
-from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.problems import MAX_DETAIL, MAX_FIELD, loggable, problem_of, problem_response
 from serve_apps.state import ServingState
 from serve_apps.wire import Prediction, PredictionRequest
