@@ -163,7 +163,7 @@ def _evidence(series: Sequence[SeriesQuestion]) -> Evidence:
         player, team, opponent, league = (snapshot[None] for snapshot in shares[0].evidence)
     else:
         snapshots = zip(*[share.evidence for share in shares], strict=True)
-        player, team, opponent, league = (np.stack(rows) for rows in snapshots)
+        player, team, opponent, league = (np.concatenate(rows).reshape(len(shares), -1) for rows in snapshots)
     return Evidence(
         player=player,
         team=team,

@@ -31,7 +31,7 @@ from actors.questions import Question
 from benchmarks.questions import draw, players_of
 from benchmarks.released import read_released
 from benchmarks.rounds import machine
-from serve_apps import answer_cache, fast_path, service, write_behind
+from serve_apps import fast_path, service
 from serve_apps.answer_protocol import AnswerProtocol
 from serve_apps.client_address import TrustedProxies
 from serve_apps.destinations import POSTGRES
@@ -72,29 +72,31 @@ class Stage(NamedTuple):
     attribute: str
 
 
-_WHOLE, _ANSWER, _LOOK, _PREDICT, _RECORD, _COUNT = (
-    *("event loop", "answer", "look", "forecast", "record", "count the call"),
+_WHOLE, _ADMIT, _PREPARE, _LOOK, _PREDICT, _RECORD, _KEEP, _GIVE = (
+    *("event loop", "admit", "prepare", "look", "forecast", "record", "keep", "reply and count"),
 )
 STAGES = (
     Stage("parse HTTP", _WHOLE, AnswerProtocol, "_whole"),
-    Stage(_ANSWER, _WHOLE, FastPath, "answer"),
-    Stage("parse and validate the body", _ANSWER, PredictionRequest, "model_validate_json"),
-    Stage("to the domain", _ANSWER, PredictionRequest, "to_domain"),
-    Stage("caller and quota", _ANSWER, Gate, "pass_known"),
-    Stage(_LOOK, _ANSWER, answer_cache, "look"),
+    Stage(_ADMIT, _WHOLE, FastPath, "_admitted"),
+    Stage("parse and validate the body", _ADMIT, PredictionRequest, "model_validate_json"),
+    Stage("to the domain", _ADMIT, PredictionRequest, "to_domain"),
+    Stage("caller and quota", _ADMIT, Gate, "pass_known"),
+    Stage(_PREPARE, _WHOLE, PredictionService, "prepare"),
+    Stage(_LOOK, _PREPARE, service, "_outlooks"),
     Stage("resolve names", _LOOK, Question, "__init__"),
     Stage(_PREDICT, _LOOK, PropEnsemble, "predict"),
     Stage("machine code", _PREDICT, ensemble, "_run"),
     Stage("warnings", _LOOK, Question, "warnings"),
-    Stage(_RECORD, _ANSWER, PredictionService, "_record"),
+    Stage(_RECORD, _PREPARE, PredictionService, "_record"),
     Stage("answer the line", _RECORD, Outlook, "at_line"),
-    Stage("document", _ANSWER, service, "_document"),
-    Stage("keep the record", _ANSWER, WriteBehind, "add"),
-    Stage("encode the row", "keep the record", write_behind, "_row"),
-    Stage("write HTTP", _WHOLE, AnswerProtocol, "_reply"),
-    Stage(_COUNT, _WHOLE, FastPath, "note"),
-    Stage("name the call", _COUNT, fast_path, "call_of"),
-    Stage("keep the call", _COUNT, WriteBehind, "note_call"),
+    Stage("document", _PREPARE, service, "_document"),
+    Stage(_KEEP, _WHOLE, FastPath, "_keep"),
+    Stage("encode the row", _KEEP, fast_path, "encoded"),
+    Stage("journal", _KEEP, WriteBehind, "add"),
+    Stage(_GIVE, _WHOLE, FastPath, "_give"),
+    Stage("write HTTP", _GIVE, AnswerProtocol, "_reply"),
+    Stage("name the call", _GIVE, fast_path, "call_of"),
+    Stage("keep the call", _GIVE, WriteBehind, "note_calls"),
 )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from actors.answers import look
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from actors.answers import Outlook, Predictor
     from actors.feature_view import FeatureView
@@ -50,6 +50,24 @@ class AnswerCache:
         outlook = look(request, view, model)
         self._keep(key, outlook)
         return outlook, False
+
+    def look_all(
+        self,
+        requests: Sequence[PropRequest],
+        view: FeatureView,
+        model: Predictor,
+        work_out: Callable[[Sequence[PropRequest]], Sequence[Outlook | Exception]],
+    ) -> list[tuple[Outlook | Exception, bool]]:
+        """As `look` of each, an error in place of an outlook; ``work_out`` is asked for what is not known, once."""
+        self._begin(view, model)
+        keys = [_but_the_line(request) for request in requests]
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._kept}
+        fresh = dict(zip(missing, work_out(list(missing.values())), strict=True)) if missing else {}
+        found = [(fresh[key], False) if key in fresh else (self._kept[key], True) for key in keys]
+        for key, outlook in fresh.items():
+            if not isinstance(outlook, Exception):
+                self._keep(key, outlook)
+        return found
 
     async def look_aside(
         self,

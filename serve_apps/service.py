@@ -60,6 +60,13 @@ class _Asked(NamedTuple):
     explained: bool
 
 
+class Prepared(NamedTuple):
+    """The record of an answer, and the answer as `wire.Prediction` reads; it is given once the record is kept."""
+
+    record: PredictionRecord
+    document: dict[str, Any]
+
+
 class Records(Protocol):
     """Keeps answers before they are given (`serve_apps.write_behind.WriteBehind`)."""
 
@@ -110,22 +117,30 @@ class PredictionService:
         except TransientError:
             return False
 
-    def prepare(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, dict[str, Any]]:
-        """The record of an answer, and the answer as `wire.Prediction` reads; it is given once the record is kept.
+    def prepare(self, asked: Sequence[tuple[PropRequest, Caller]]) -> list[Prepared | Exception]:
+        """The answer to each question, or what `single` would raise; what is alike is computed together."""
+        occasion = _tried(self._occasion, Caller())
+        if isinstance(occasion, Exception):
+            return [occasion] * len(asked)
+        view, model = occasion.view, occasion.model.ensemble
+        requests = [request for request, _ in asked]
 
-        Raises as `single` does.
-        """
-        occasion = self._occasion(caller)
-        outlook, known = self.cache.look(request, occasion.view, occasion.model.ensemble)
-        record, answer = self._record(request, outlook, occasion, known=known)
-        return record, _document(record, answer)
+        def said(request: PropRequest, caller: Caller, outlook: Outlook, *, known: bool) -> Prepared:
+            record, answer = self._record(request, outlook, occasion._replace(caller=caller), known=known)
+            return Prepared(record, _document(record, answer))
 
-    async def prepare_later(self, request: PropRequest, caller: Caller) -> tuple[PredictionRecord, dict[str, Any]]:
-        """As `prepare`, where that would wait."""
+        looked = self.cache.look_all(requests, view, model, lambda missing: _outlooks(missing, occasion))
+        return [
+            outlook if isinstance(outlook, Exception) else _tried(said, request, caller, outlook, known=known)
+            for (request, caller), (outlook, known) in zip(asked, looked, strict=True)
+        ]
+
+    async def prepare_later(self, request: PropRequest, caller: Caller) -> Prepared:
+        """As `prepare`, where that would wait. Raises as `single` does."""
         occasion = self._occasion(caller)
         outlook, known = await self._look(request, occasion.view, occasion.model)
         record, answer = self._record(request, outlook, occasion, known=known)
-        return record, _document(record, answer)
+        return Prepared(record, _document(record, answer))
 
     async def batch(self, requests: Sequence[Any], caller: Caller) -> wire.BatchResponse:
         """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others."""

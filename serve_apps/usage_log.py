@@ -74,15 +74,14 @@ def _keep(scope: Scope, status: int, seconds: float, size: int) -> None:
     headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"0")
     with suppress(RiftlineError):  # a head that no table takes is no reason to fail an answer
-        behind.note_call(
-            call_of(
-                (endpoint, scope["method"], status),
-                ticket,
-                seconds,
-                (int(length) if length.isdigit() else None, size),
-                headers.get(b"user-agent", b"").decode("latin-1")[:MAX_USER_AGENT] or None,
-            )
+        call = call_of(
+            (endpoint, scope["method"], status),
+            ticket,
+            seconds,
+            (int(length) if length.isdigit() else None, size),
+            headers.get(b"user-agent", b"").decode("latin-1")[:MAX_USER_AGENT] or None,
         )
+        behind.note_calls([call])
 
 
 def call_of(

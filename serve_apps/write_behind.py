@@ -71,13 +71,13 @@ class WriteBehind:
         open_journal = partial(Journal.open, cursors=_names(destinations), bounds=bounds)
         self._tasks.append(asyncio.create_task(adopt_orphans(journal, open_journal, self._deliver_rest, ORPHANS_S)))
 
-    def add(self, record: PredictionRecord) -> asyncio.Future[None]:
-        """As `record`, without waiting: the future of the flush that the record shares with others of this moment."""
-        return self._journal.add((_row(record),))
+    def add(self, rows: Sequence[bytes]) -> asyncio.Future[None]:
+        """As `record` of records that are `encoded`, without waiting: the future of the flush that they share."""
+        return self._journal.add(rows)
 
     async def record(self, record: PredictionRecord) -> None:
         """Keep one answer. A row that no database would take is our mistake: a bare RiftlineError, a 500."""
-        await self.add(record)
+        await self._journal.add((encoded(record),))
 
     async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
         """Keep many, each failing alone: the error of each record in order, None where it is on disk."""
@@ -85,7 +85,7 @@ class WriteBehind:
         rows = []
         for record in records:
             try:
-                rows.append(_row(record))
+                rows.append(encoded(record))
             except RiftlineError as error:
                 outcomes.append(error)
             else:
@@ -98,13 +98,13 @@ class WriteBehind:
             return [outcome or error for outcome in outcomes]
         return outcomes
 
-    def note_call(self, call: ApiCall) -> None:
+    def note_calls(self, calls: Sequence[ApiCall]) -> None:
         """Keep what was asked of the API. Nobody waits for it: it shares the flush of the next answer.
 
         A crash within that millisecond loses it, as does a journal that is full.
         """
         with suppress(RiftlineError):
-            self._journal.add((CALL + api_usage.encode(call),))
+            self._journal.add([CALL + api_usage.encode(call) for call in calls])
 
     def status(self) -> QueueStatus:
         """How the deliveries go."""
@@ -228,7 +228,8 @@ def _names(destinations: Sequence[Destination]) -> tuple[str, ...]:
     return tuple(destination.name for destination in destinations)
 
 
-def _row(record: PredictionRecord) -> bytes:
+def encoded(record: PredictionRecord) -> bytes:
+    """The record as the journal keeps it. Raises a bare RiftlineError where no database would take it."""
     try:
         return PREDICTION + prediction_copy.encode(record)
     except InvalidError as error:

@@ -65,9 +65,8 @@ async def test_an_answer_is_found_right_after_it_was_given(pool: Pool, database:
     )
     async with opened_write_behind(Destinations(tmp_path), pool) as behind:
         await behind.record(record)
-        behind.note_call(
-            ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200, user_id=USER)
-        )
+        call = ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200, user_id=USER)
+        behind.note_calls([call])
         found, said = await asyncio.gather(
             PostgresPredictions(other).get(record.prediction_id), PostgresFeedback(other).record_many([outcome])
         )

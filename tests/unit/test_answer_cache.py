@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import serve_apps.answer_cache as module
-from actors.answers import look
+from actors.answers import Outlook, look, look_all
 from actors.ensemble import PropEnsemble
 from serve_apps.answer_cache import AnswerCache
-from stores.domain.props import DataTier, PropType
+from stores.domain.props import DataTier, PropRequest, PropType
 from stores.errors import UnknownNameError
 from tests.unit.small_world import FAKER, PLAYERS, ask, world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from actors.answers import Outlook
     from actors.feature_view import FeatureView
 
 
@@ -156,3 +155,21 @@ async def test_what_is_wrong_is_said_to_all_and_not_kept(view: FeatureView, smal
     with pytest.raises(UnknownNameError):
         await cache.look_aside(ask("nobody"), view, small_model, aside)
     assert aside.calls == 2
+
+
+def test_many_are_found_as_each_alone(view: FeatureView, small_model: PropEnsemble) -> None:
+    """What is known is not worked out again, equal questions once; what is wrong is told in its place and not kept."""
+    cache, asked = AnswerCache(), []
+
+    def work_out(missing: Sequence[PropRequest]) -> list[Outlook | Exception]:
+        asked.append([request.player_names for request in missing])
+        return list(look_all(missing, view, small_model))
+
+    cache.look(ask("Faker"), view, small_model)
+    requests = [ask("Chovy"), ask("nobody"), ask("Faker"), replace(ask("Chovy"), prop_value=9.5)]
+    for known in (False, True):
+        found = cache.look_all(requests, view, small_model, work_out)
+        assert [type(outlook) for outlook, _ in found] == [Outlook, UnknownNameError, Outlook, Outlook]
+        assert [one for _, one in found] == [known, False, True, known]
+        assert found[0][0] is found[3][0]
+    assert asked == [[("Chovy",), ("nobody",)], [("nobody",)]]

@@ -18,6 +18,8 @@ from stores.clock import utc_now
 from stores.errors import TransientError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stores.domain.usage import ApiCall
 
 USER = UUID(int=7)
@@ -30,11 +32,11 @@ class Calls:
         self.kept: list[ApiCall] = []
         self.full = False
 
-    def note_call(self, call: ApiCall) -> None:
+    def note_calls(self, calls: Sequence[ApiCall]) -> None:
         """Kept."""
         if self.full:
             raise TransientError("full")
-        self.kept.append(call)
+        self.kept += calls
 
 
 def app_with(calls: Calls, identity: Any) -> FastAPI:

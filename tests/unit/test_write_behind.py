@@ -85,7 +85,7 @@ async def test_what_is_recorded_is_delivered_as_it_was(tmp_path: Path) -> None:
     async with opened(tmp_path / "00", shelf) as behind:
         await behind.record(records[0])
         assert await behind.record_many(records[1:]) == [None] * 4
-        behind.note_call(ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200))
+        behind.note_calls([ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200)])
         await behind.flush(20)
         assert [decode(row) for row in rows_of(shelf.taken, b"P")] == records
         assert len(rows_of(shelf.taken, b"C")) == 1
