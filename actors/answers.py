@@ -19,12 +19,13 @@ from stores.errors import RiftlineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from actors.feature_view import FeatureView
     from actors.published import PlayerEntry
     from stores.domain.props import MapRange, PropRequest, PropType
 
 COVERAGE = 0.8  # of the interval
-PERCENT_DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
 
 
 class Predictor(Protocol):
@@ -43,13 +44,21 @@ class Answer(NamedTuple):
     prediction: Side
     confidence: float
     base_model_confidence: float
-    over_probability: float
     push_probability: float
     expected_stat: float
     confidence_interval: tuple[float, float]
     data_tier: DataTier
     inferred: Inferred
     warnings: tuple[str, ...]
+
+
+class CurvePoints(NamedTuple):
+    """What a curve says of each of its lines. Percentages as in `Answer`, that of OVER too."""
+
+    predictions: list[Side]
+    confidences: list[float]
+    over_probabilities: list[float]
+    expected_stats: list[float]
 
 
 class Outlook(NamedTuple):
@@ -64,31 +73,29 @@ class Outlook(NamedTuple):
 
     def at_line(self, line: float) -> Answer:
         """The answer to one line."""
-        return self.at_lines((line,))[0]
-
-    def at_lines(self, lines: Sequence[float]) -> list[Answer]:
-        """The answer to each line. Many cost hardly more than one."""
-        figures = np.empty((len(lines), FIGURES))
-        base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
-        read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
-        return [self._answer(*of_line) for of_line in figures.tolist()]
-
-    def _answer(  # noqa: PLR0913, PLR0917 — FIGURES
-        self, over: float, base_over: float, push: float, mean: float, low: float, high: float
-    ) -> Answer:
-        side = Side.OVER if over >= 0.5 else Side.UNDER
+        over, confidence, base_confidence, _, push, mean, low, high = self._figures((line,))[0].tolist()
         return Answer(
-            side,
-            _percent(over if side is Side.OVER else 1.0 - over),
-            _percent(base_over if side is Side.OVER else 1.0 - base_over),
-            _percent(over),
-            _percent(push),
-            round(mean, PERCENT_DIGITS),
+            Side.OVER if over else Side.UNDER,
+            confidence,
+            base_confidence,
+            push,
+            mean,
             (low, high),
             self.data_tier,
             self.inferred,
             self.warnings,
         )
+
+    def curve(self, lines: Sequence[float]) -> CurvePoints:
+        """What is said of many lines; they cost hardly more than one."""
+        over, confidence, _, probability, _, mean, _, _ = self._figures(lines).T.tolist()
+        return CurvePoints([Side.OVER if one else Side.UNDER for one in over], confidence, probability, mean)
+
+    def _figures(self, lines: Sequence[float]) -> NDArray[np.float64]:
+        figures = np.empty((len(lines), FIGURES))
+        base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
+        read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
+        return figures
 
 
 def look(request: PropRequest, view: FeatureView, model: Predictor) -> Outlook:
@@ -178,7 +185,3 @@ def _evidence(series: Sequence[SeriesQuestion]) -> Evidence:
 def curve_lines(forecast: Forecast) -> list[float]:
     """The half lines from 0.5 up to where OVER has become all but impossible (one in a thousand)."""
     return [count + 0.5 for count in range(forecast.calibrated.quantile(0.999) + 1)]
-
-
-def _percent(probability: float) -> float:
-    return round(100.0 * probability, PERCENT_DIGITS)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from actors.answers import PERCENT_DIGITS, predict
+from actors.answers import predict
+from actors.forecast_kernel import DIGITS
 from actors.questions import NO_CHAMPION, Share
 from stores.features.schema import (
     CHAMPION_FEATURES,
@@ -131,10 +132,10 @@ def explain(outlook: Outlook, view: FeatureView, model: Predictor) -> Explanatio
     usual = [[_with_usual(one, families, view.usual, tournament) for one in outlook.series] for families in asked]
     predicted = predict([one for of_families in usual for one in of_families], model)
     means = np.array([one.forecast.calibrated.mean for one in predicted]).reshape(len(asked), -1).sum(axis=1)
-    effects = np.round(outlook.forecast.calibrated.mean - means[:-1], PERCENT_DIGITS).tolist()
+    effects = np.round(outlook.forecast.calibrated.mean - means[:-1], DIGITS).tolist()
     found = sorted(zip(Family, effects, usual[:-1], strict=True), key=lambda one: -abs(one[1]))
     return Explanation(
-        usual_stat=round(float(means[-1]), PERCENT_DIGITS),
+        usual_stat=round(float(means[-1]), DIGITS),
         factors=tuple(
             Factor(family, _MEANINGS[family], effect, _figure(family, outlook.series, of_family))
             for family, effect, of_family in found[:MAX_FACTORS]
@@ -193,4 +194,4 @@ def _figure(family: Family, asked: tuple[SeriesQuestion, ...], usual: list[Serie
         value, beside = [sum(value)], [sum(beside)]
     if len({*value}) > 1 or len({*beside}) > 1 or math.isnan(value[0] + beside[0]):
         return None
-    return Figure(meaning.format(prop=prop), round(value[0], PERCENT_DIGITS), round(beside[0], PERCENT_DIGITS))
+    return Figure(meaning.format(prop=prop), round(value[0], DIGITS), round(beside[0], DIGITS))

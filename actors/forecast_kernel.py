@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
     from actors.compiled_trees import TreeTables
 
-FIGURES = 6  # of a line: over, over before calibration, push, mean, both ends of the interval; over leaves the push out
+# Of a line: whether OVER is likelier; the likelier side's probability, its probability before calibration, that of OVER
+# and of a push, in %; the mean; both ends of the interval. The push is left out of the sides.
+FIGURES = 8
+DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
+_SCALE = 10.0**DIGITS
 _GAME_NUMBER = MODEL_FEATURES.index("game_number")
 _WIDTH, _MEMBERS, _CHAMPION, _POOL = len(MODEL_FEATURES), len(Member), len(CHAMPION_FEATURES), np.array(OF_DRAFT)
 
@@ -257,7 +261,7 @@ def read_lines(
     coverage: float,
     figures: NDArray[np.float64],
 ) -> None:
-    """What two pmfs say of lines, as `CountDistribution` works it out: FIGURES, of shape [lines, 6]."""
+    """What two pmfs say of lines, as `CountDistribution` works it out: FIGURES, of shape [lines, 8]."""
     end = len(calibrated)
     up_to, from_top, mean = _sums(calibrated)
     base_up_to, base_from_top, _ = _sums(base)
@@ -265,12 +269,21 @@ def read_lines(
     low, high = _quantile(up_to, tail), _quantile(up_to, 1.0 - tail)
     for at in range(len(lines)):
         first, beyond = min(max(math.ceil(lines[at]), 0), end), min(max(math.floor(lines[at]) + 1, 0), end)
-        figures[at, 0] = _over(up_to, from_top, first, beyond)
-        figures[at, 1] = _over(base_up_to, base_from_top, first, beyond)
-        figures[at, 2] = calibrated[first] if first < beyond else 0.0
-        figures[at, 3] = mean
-        figures[at, 4] = low
-        figures[at, 5] = high
+        over, base_over = _over(up_to, from_top, first, beyond), _over(base_up_to, base_from_top, first, beyond)
+        likelier = over >= 0.5
+        figures[at, 0] = likelier
+        figures[at, 1] = _rounded(100.0 * (over if likelier else 1.0 - over))
+        figures[at, 2] = _rounded(100.0 * (base_over if likelier else 1.0 - base_over))
+        figures[at, 3] = _rounded(100.0 * over)
+        figures[at, 4] = _rounded(100.0 * (calibrated[first] if first < beyond else 0.0))
+        figures[at, 5] = _rounded(mean)
+        figures[at, 6] = low
+        figures[at, 7] = high
+
+
+@part
+def _rounded(value: float) -> float:
+    return float(np.rint(value * _SCALE) / _SCALE)
 
 
 @part

@@ -96,7 +96,7 @@ def in_process(settings: Settings, questions: Sequence[bytes], repeats: int) -> 
         return look(request, released.view, released.ensemble).at_line(request.prop_value)
 
     def all_lines(request: PropRequest) -> object:
-        return look(request, released.view, released.ensemble).at_lines(LINES)
+        return look(request, released.view, released.ensemble).curve(LINES)
 
     taken: dict[str, list[float]] = {SINGLE: [], CURVE: []}
     for number in range(repeats + 1):

@@ -159,7 +159,7 @@ class PredictionService:
         view, model = self.state.view, self.state.model
         outlook, _ = await self._look(request, view, model)
         lines = curve_lines(outlook.forecast) if lines is None else lines
-        answers = outlook.at_lines(lines)
+        points = outlook.curve(lines)
         player = outlook.players[0]
         return wire.Curve(
             player_id=player.player_id,
@@ -167,10 +167,10 @@ class PredictionService:
             prop_type=request.prop_type,
             map_range=(request.map_range.first, request.map_range.last),
             prop_values=list(lines),
-            predictions=[answer.prediction for answer in answers],
-            confidences=[answer.confidence for answer in answers],
-            expected_stats=[answer.expected_stat for answer in answers],
-            over_probabilities=[answer.over_probability for answer in answers],
+            predictions=points.predictions,
+            confidences=points.confidences,
+            expected_stats=points.expected_stats,
+            over_probabilities=points.over_probabilities,
             model_version=model.record.model_version,
             feature_version=view.source.feature_version,
             lake_snapshot_id=str(view.source.lake_snapshot_id),

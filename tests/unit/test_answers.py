@@ -75,16 +75,23 @@ def test_a_line_and_the_curve_give_the_same_numbers(
     for line in lines:
         alone = look(ask(line=line, opponent="gen.g "), view, small_model).at_line(line)
         assert alone == outlook.at_line(line)
-        over = outlook.at_line(line).over_probability
-        assert alone.confidence == pytest.approx(over if alone.prediction is Side.OVER else 100 - over, abs=2e-4)
+        points = outlook.curve([0.0, line])
+        over, confidence = points.over_probabilities[1], points.confidences[1]
+        assert (points.predictions[1], confidence, points.expected_stats[1]) == (
+            alone.prediction,
+            alone.confidence,
+            alone.expected_stat,
+        )
+        assert confidence == pytest.approx(over if alone.prediction is Side.OVER else 100 - over, abs=2e-4)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 240).map(lambda halves: halves / 2), min_size=2, max_size=2).map(sorted))
 def test_the_curve_falls_with_the_line(outlook: Outlook, lines: list[float]) -> None:
     """OVER is never likelier at a higher line, whole lines with their push included."""
-    low, high = lines
-    assert outlook.at_line(low).over_probability >= outlook.at_line(high).over_probability
+    low = lines[0]
+    over_low, over_high = outlook.curve(lines).over_probabilities
+    assert over_low >= over_high
     answer = outlook.at_line(low)
     assert 50 <= answer.confidence <= 100
     assert (answer.push_probability > 0) <= (low == int(low))
