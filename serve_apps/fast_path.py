@@ -120,7 +120,7 @@ class FastPath:
     def _answer_waiting(self) -> None:
         """Answer what came in this round of the event loop, step by step for all.
 
-      A step that is taken again at once finds its code in the processor's caches: one question after the other costs
+        A step that is taken again at once finds its code in the processor's caches: one question after the other costs
         half as much again.
         """
         calls, self._waiting = self._waiting, []
