@@ -135,6 +135,7 @@ class KafkaEventConsumer:
         self._client.resume(*self._client.paused())
         while True:
             left_s = max(0.0, min(SLICE_S, deadline - time.monotonic()))
+            self._finish_joining()
             batches = self._client.poll(timeout_ms=left_s * 1000, max_records=most)
             if self._news.any:
                 for partition, records in batches.items():
@@ -162,7 +163,19 @@ class KafkaEventConsumer:
     def _wait_for_the_share_out(self) -> None:
         """Take part in the group's sharing out, which only a poll does; records are left to the next poll."""
         self._client.pause(*self._client.assignment())
+        self._finish_joining()
         self._client.poll(timeout_ms=SLICE_S * 1000)
+
+    def _finish_joining(self) -> None:
+        """Have the next poll wait for the join that an earlier one began.
+
+        The driver (3.0.12) joins again when a topic's partitions look other than before, without heartbeats meanwhile.
+        Where they look as before again ahead of the next poll, as of a topic that was just made, it would forget that
+        join, and the group the member.
+        """
+        coordinator = self._client._coordinator  # noqa: SLF001
+        if coordinator.rebalance_in_progress() and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
 
     def _seek(self, offsets: Mapping[Partition, int]) -> None:
         theirs = self._owned(offsets)

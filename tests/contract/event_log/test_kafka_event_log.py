@@ -156,3 +156,19 @@ def _configs(url: str, names: list[str]) -> dict[str, dict[str, str]]:
     found = _with_admin(url, lambda admin: admin.describe_configs(resources, config_filter="all"))
     topics = found.get("topic", found)
     return {name: {key: config["value"] for key, config in topics[name].items()} for name in names}
+
+
+async def test_a_join_that_was_begun_is_ended(
+    log: EventLog, opened: Opened, event: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partitions that look other for a moment make the driver join again; that join is waited for all the same."""
+    await log.publish("live-matches", [event("m1")])
+    consumer = await opened.consumer(log)
+    records = await read(consumer, 1)
+    coordinator: Any = consumer._client._coordinator  # noqa: SLF001  # what the driver looks at
+    monkeypatch.setattr(coordinator, "_metadata_snapshot", {})
+    while not coordinator.rebalance_in_progress():
+        await consumer.poll(1, 0.0)
+    monkeypatch.undo()
+    await consumer.commit({records[0].partition: records[0].offset + 1})
+    assert set((await consumer.lag()).values()) == {0}
