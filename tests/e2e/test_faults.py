@@ -120,9 +120,9 @@ def test_a_release_and_its_rollback_under_load(riftline: Riftline, traffic: Traf
         answered = len(asking.answers)
         wait_until(lambda: len(asking.answers) > answered + 5, "answers of the model before", 30)
     assert asking.failures == []
-    said = [answer["model_version"] for answer in asking.answers]
-    changes = [version for at, version in enumerate(said) if at == 0 or version != said[at - 1]]
-    assert changes == [old, new, old]
+    said = [answer["model_version"] for answer in asking.answers]  # replicas change within a second of one another
+    assert said[0] == said[-1] == old
+    assert set(said) == {old, new}
 
 
 def test_the_watch_settles_what_was_asked(riftline: Riftline) -> None:
