@@ -106,15 +106,9 @@ class FastPath:
             return False
         request, ticket = asks
         caller = Caller(ticket.address, head.user_agent, ticket.identity.user_id, ticket.identity.api_key_id)
-        call = _Call(asked, head, ticket, begun, reply, request, caller)
-        if self._service.at_once(request):
-            if not self._waiting:
-                asyncio.get_running_loop().call_soon(self._answer_waiting)
-            self._waiting.append(call)
-        else:
-            later = asyncio.create_task(self._answer_later(call))
-            self._later.add(later)  # nobody else holds it
-            later.add_done_callback(self._later.discard)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._answer_waiting)
+        self._waiting.append(_Call(asked, head, ticket, begun, reply, request, caller))
         return True
 
     def _answer_waiting(self) -> None:
@@ -123,7 +117,15 @@ class FastPath:
         A step that is taken again at once finds its code in the processor's caches: one question after the other costs
         half as much again.
         """
-        calls, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, []
+        calls: list[_Call] = []
+        for call in waiting:
+            if self._service.at_once(call.request):
+                calls.append(call)
+            else:
+                later = asyncio.create_task(self._answer_later(call))
+                self._later.add(later)  # nobody else holds it
+                later.add_done_callback(self._later.discard)
         try:
             prepared = self._service.prepare([(call.request, call.caller) for call in calls])
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers hear of it
