@@ -47,8 +47,9 @@ class Kernel(Generic[P, R]):
         return cast("Callable[P, R]", self._compiled)
 
     def unchecked(self) -> Callable[P, R]:
-        """The same without that check, which takes microseconds where records are given: whoever calls it answers for
-        the types too.
+        """The same without that check, which also refuses what may only be read, as feature shards publish it.
+
+        Whoever calls it answers for the types too, and that nothing is written to such an array.
         """
         self()
         (only,) = self._compiled.overloads.values()
