@@ -16,7 +16,7 @@ from actors.published import PlayerEntry
 from stores.domain.props import DataTier, MapRange, Position, PropRequest, PropType, Side
 from stores.errors import InvalidError, RiftlineError, UnknownNameError
 from stores.features.vector import LEAGUE_AVERAGE_TEAM, assemble
-from tests.unit.small_world import BOT, FAKER, MID, PLAYERS, TOP, ask, world
+from tests.unit.small_world import BOT, FAKER, MID, PLAYERS, TOP, ask, publication, world
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -409,3 +409,13 @@ def said(found: Outlook | RiftlineError) -> tuple[object, ...]:
     both = found.forecast.base, found.forecast.calibrated
     bits = [one.pmf.tobytes() for one in both]
     return bits, found.data_tier, found.players, found.inferred, found.warnings, found.at_line(3.5)
+
+
+def test_what_may_only_be_read_is_answered_from(view: FeatureView, small_model: PropEnsemble) -> None:
+    """Arrays that a replica maps from a shard are read-only; a question of one player reads them where they lie."""
+    published = publication(PLAYERS)
+    for matrix in (published.player_features, published.team_features, published.tournament_features):
+        matrix.flags.writeable = False
+    mapped = type(view)([published])
+    request = ask("Faker", opponent="Gen.G")
+    assert said(look(request, mapped, small_model)) == said(look(request, view, small_model))
