@@ -27,6 +27,8 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
     haproxy = Path(tempfile.gettempdir()) / f"riftline-{mark}"
     return {
         "RIFTLINE_HOME": str(settings.home),
+        # a replica that starts finds its machine code instead of compiling for six seconds
+        "RIFTLINE_KERNELS_DIR": os.environ.get("RIFTLINE_KERNELS_DIR", str(settings.home / "kernels")),
         "RAY_AUTH_MODE": "token",
         # Ray would run its workers, the gateway among them, at nice 15: any other program would delay every answer
         "RAY_worker_niceness": "0",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from actors.code_version import code_version
 from actors.feature_shard import LOOK_EVERY_S, FeatureShard
 from actors.names import NAMESPACE, is_shard_name, shard_names
 from actors.shard_copies import ShardCopies
+from stores.code_version import code_version
 from stores.redis_store import embedded as embedded_redis
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import ray
 
-from actors.code_version import code_version
 from actors.names import NAMESPACE
 from cluster import head
 from cluster.doctor import PACKAGES
 from stores.clock import utc_now
+from stores.code_version import code_version
 from stores.errors import TransientError
 from stores.postgres import embedded
 from stores.postgres.audit_log import PostgresAuditLog

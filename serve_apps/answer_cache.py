@@ -7,6 +7,7 @@ is no second cache behind it, in Redis or PostgreSQL: docs/adr/0019.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ class AnswerCache:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[tuple[object, ...], Outlook] = {}
+        self._kept: OrderedDict[tuple[object, ...], Outlook] = OrderedDict()  # a dict would search for its oldest
         self._waited_for: dict[tuple[object, ...], asyncio.Future[Outlook]] = {}
         self._of: tuple[FeatureView, Predictor] | None = None
 
@@ -109,7 +110,7 @@ class AnswerCache:
 
     def _keep(self, key: tuple[object, ...], outlook: Outlook) -> None:
         if len(self._kept) >= self._most:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
         self._kept[key] = outlook
 
     def clear(self) -> int:

@@ -14,12 +14,12 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.util.metrics import Gauge
 
-from actors.code_version import code_version
 from serve_apps.api import ApiSettings, create_api
 from serve_apps.destinations import Destinations  # as below
 from serve_apps.feature_feed import ShardFeed
 from serve_apps.model_replica import FILL, ServedModel
 from serve_apps.placement import Composed
+from stores.code_version import code_version
 from stores.settings import AccessSettings, ModelPlacement, S3Settings, WebSettings  # pydantic reads the annotations
 from stores.token_secrets import VARIABLE as SECRETS_VARIABLE
 

@@ -1,17 +1,24 @@
 """Plain functions over arrays as machine code: the one place that compiles, and hides that numba has no types.
 
-A kernel is compiled for one signature, once per process, where it is first asked for. Nothing is kept on disk
-(docs/adr/0016). Operations are IEEE's in the order that is written, none fused and none reordered, and a row is
-computed by itself: its bits are the same alone and in a batch. Kernels run without the interpreter's lock and index
-without a check: whoever calls one answers for the shapes.
+A kernel is compiled for one signature where it is first asked for, and kept where RIFTLINE_KERNELS_DIR says, by the
+version of the code and the kind of processor, so that the next process finds it (docs/adr/0016). Operations are IEEE's
+in the order that is written, none fused and none reordered, and a row is computed by itself: its bits are the same alone
+and in a batch. Kernels run without the interpreter's lock and index without a check: whoever calls one answers for the
+shapes.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 import numba
 from numba import types
+
+from stores.code_version import code_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +33,9 @@ Scalar = TypeVar("Scalar", bound="np.generic")
 # a division by zero is infinite or NaN, as in an array; entries that nobody calls would cost a sixth of the compiling
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _PART: Any = {**_OPTIONS, "no_cpython_wrapper": True}
+KEPT_IN = "RIFTLINE_KERNELS_DIR"
+
+_log = logging.getLogger(__name__)
 
 
 class Kernel(Generic[P, R]):
@@ -43,7 +53,7 @@ class Kernel(Generic[P, R]):
     def __call__(self) -> Callable[P, R]:
         """The machine code. It refuses arguments of other types than its signature has."""
         if self._compiled is None:
-            self._compiled = numba.njit(self._signature, **_OPTIONS)(self._function)
+            self._compiled = _compiled(self._signature, self._function)
         return cast("Callable[P, R]", self._compiled)
 
     def unchecked(self) -> Callable[P, R]:
@@ -54,6 +64,32 @@ class Kernel(Generic[P, R]):
         self()
         (only,) = self._compiled.overloads.values()
         return cast("Callable[P, R]", only.entry_point)
+
+
+def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
+    """The machine code, from the folder where it is kept or put there."""
+    if kept_in := os.environ.get(KEPT_IN):
+        folder = Path(kept_in) / code_version()
+        try:
+            _make_room(folder)
+            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # numba sets its own in the same way
+            return numba.njit(signature, cache=True, **_OPTIONS)(function)
+        except Exception as error:  # noqa: BLE001  # a garbled file, a full disk: whatever it is, there is another way
+            _log.warning("machine code cannot be kept in %s, this process compiles its own: %r", folder, error)
+            shutil.rmtree(folder, ignore_errors=True)
+    return numba.njit(signature, **_OPTIONS)(function)
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folder of this version where it is missing, and delete those of others.
+
+    numba looks at the function's own file to see whether its machine code is of now, not at those that it calls.
+    """
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for other in folder.parent.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def kernel(signature: Any) -> Callable[[Callable[P, R]], Kernel[P, R]]:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# every cluster has a home of its own, and would compile for six seconds in each of its processes
+os.environ.setdefault("RIFTLINE_KERNELS_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "kernels"))
+
 
 @pytest.fixture(scope="session")
 def real_data_dir() -> Path:

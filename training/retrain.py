@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from actors.code_version import code_version
 from actors.ensemble import PropEnsemble
 from stores.clock import utc_now
+from stores.code_version import code_version
 from stores.domain.models import MODEL_NAME, ModelRecord
 from stores.errors import InvalidError, TransientError
 from stores.features.schema import FEATURE_VERSION, MODEL_FEATURES

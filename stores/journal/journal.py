@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from stores.errors import InvalidError, OutcomeUnknownError, OverloadedError, RiftlineError, TransientError
 from stores.folder_lock import FolderLock
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 ONLY = "only"  # the cursor of a journal with one destination
 MAX_RECORD_BYTES = 8 << 20
+QUICK_S = 0.001  # a flush for which the event loop may wait itself: a thread's two wakings cost more
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,16 @@ class _Flush(asyncio.Future[None]):
         """Not: the caller's own task is cancelled once the flush is over."""
         del msg
         return False
+
+
+class _Wrote(NamedTuple):
+    """How a write ended. ``begun_at`` is of the open segment; ``sealed`` is the one that the write filled."""
+
+    flush: _Flush
+    size: int
+    error: RiftlineError | None
+    begun_at: float | None
+    sealed: Segment | None
 
 
 class Journal:
@@ -233,7 +244,10 @@ class Journal:
         if self._writing is None and self._gathering is not None:
             self._writing, self._gathering = self._gathering, None
             frames, self._frames = self._frames, []
-            self._disk.submit(self._write_and_tell, self._writing, b"".join(frames))
+            if self._writer.flush_s < QUICK_S and self._writer.size and not self._sealing:
+                self._written(*self._write(self._writing, b"".join(frames)))
+            else:
+                self._disk.submit(self._write_and_tell, self._writing, b"".join(frames))
 
     def _written(
         self,
@@ -269,17 +283,20 @@ class Journal:
         for cursor in self._cursors.values():
             cursor.waiting.append(segment)
 
-    # in the thread of the disk
+    # in the thread of the disk, or where that is idle and the disk quick on the event loop
 
-    def _write_and_tell(self, flush: _Flush, data: bytes) -> None:
-        sealed = None
+    def _write(self, flush: _Flush, data: bytes) -> _Wrote:
+        error, sealed = None, None
         try:
             error = self._writer.write(data)
             if self._writer.size >= self._bounds.segment_bytes:
                 sealed = self._writer.finish()
         except Exception as problem:  # noqa: BLE001  # a bug reaches every caller, none waits for ever
             error = OutcomeUnknownError(f"the journal in {self.folder} failed during a write: {problem!r}")
-        self._loop.call_soon_threadsafe(self._written, flush, len(data), error, self._writer.begun_at, sealed)
+        return _Wrote(flush, len(data), error, self._writer.begun_at, sealed)
+
+    def _write_and_tell(self, flush: _Flush, data: bytes) -> None:
+        self._loop.call_soon_threadsafe(self._written, *self._write(flush, data))
 
     def _seal_active(self) -> None:
         self._loop.call_soon_threadsafe(self._sealed, self._writer.finish())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,6 +17,9 @@ from stores.journal.segment_files import OPEN, READY, Segment, sync_folder, writ
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+RESERVED_BYTES = 1 << 20  # ahead of what is written: a flush that allocates costs half as much again
+RISE = 0.1
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -32,10 +37,15 @@ class _Active:
 
 
 class SegmentWriter:
-    """Appends to the open segment, begins it and seals it. ``last_name`` is that of the newest segment ever."""
+    """Appends to the open segment, begins it and seals it. ``last_name`` is that of the newest segment ever.
+
+    ``flush_s`` is about what the disk takes for a flush: one quick flush is believed, slow ones must repeat, since a
+    thread that waits for the interpreter looks like a slow disk.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.last_name = ""
+        self.flush_s = math.inf
         self._folder = folder
         self._active: _Active | None = None
 
@@ -57,6 +67,7 @@ class SegmentWriter:
         except OSError as error:
             return self._failure(error)
         active = self._active
+        begun = time.perf_counter()
         try:
             write_at(active.descriptor, data, active.size)
         except OSError as error:
@@ -67,6 +78,8 @@ class SegmentWriter:
                 return OutcomeUnknownError(f"the journal in {self._folder} could not be cut after a failure: {second}")
             return self._failure(error)
         active.size += len(data)
+        took = time.perf_counter() - begun
+        self.flush_s = min(took, self.flush_s + RISE * (took - self.flush_s))
         return None
 
     def finish(self) -> Segment | None:
@@ -79,7 +92,7 @@ class SegmentWriter:
             if not active.size:  # its first write failed
                 path.unlink()
                 return None
-            if os.fstat(active.descriptor).st_size != active.size:  # a failed write was not cut
+            if os.fstat(active.descriptor).st_size != active.size:  # what was reserved, or a failed write
                 os.ftruncate(active.descriptor, active.size)
                 os.fdatasync(active.descriptor)
             path = path.rename(path.with_suffix(READY))
@@ -101,6 +114,8 @@ class SegmentWriter:
         path = self._folder / f"{name}-{uuid4().hex}{OPEN}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            with suppress(OSError):  # a full disk may still have room for what comes
+                os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
             sync_folder(self._folder)
         except OSError:
             os.close(descriptor)

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import ray
 
-from actors.code_version import code_version
 from actors.names import NAMESPACE, is_shard_name, shard_names
 from actors.ring import HashRing
 from actors.shard_copies import ShardCopies, ShardCopy
@@ -26,6 +25,7 @@ from cluster.shards import retire_other_shards, start_shards
 from serve_apps.feature_feed import ShardFeed
 from serve_apps.state import FEATURES, ServingState
 from stores.clock import utc_now
+from stores.code_version import code_version
 from stores.errors import TransientError
 from stores.features.tables import PLAYER_SNAPSHOTS
 from stores.postgres import embedded as embedded_postgres

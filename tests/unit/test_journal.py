@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -213,11 +214,11 @@ async def test_a_tail_torn_at_any_byte_is_cut_and_what_was_whole_stays(tmp_path:
     await journal.append(b"second")
     await journal.close()
     path = the_file(tmp_path / "whole", "*.open")
-    data = path.read_bytes()
-    for cut in range(len(data) + 1):
-        folder = tmp_path / str(cut)
+    data = path.read_bytes().rstrip(b"\0")
+    for cut, reserved in itertools.product(range(len(data) + 1), (0, 100)):
+        folder = tmp_path / f"{cut}-{reserved}"
         folder.mkdir()
-        (folder / path.name).write_bytes(data[:cut])
+        (folder / path.name).write_bytes(data[:cut] + bytes(reserved))
         torn = await opened(folder)
         expected = [[b"first", b"second"]] if cut == len(data) else [[b"first"]] if cut >= 13 else []
         assert await drained(torn) == expected

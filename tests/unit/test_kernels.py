@@ -1,7 +1,8 @@
-"""Machine code: compiled once and for one signature, IEEE's operations, and all of it can be had in advance."""
+"""Machine code: compiled once and for one signature, IEEE's operations, kept, and all of it can be had in advance."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from stores.kernels import kernel, part, plain
+from stores.code_version import code_version
+from stores.kernels import KEPT_IN, kernel, part, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,27 @@ before = len(compiled)
 for maps in ((1, 1), (1, 5)):
     look(ask("Faker", "Chovy", maps=maps, champions=("Ahri", "Jinx")), world(PLAYERS), model).at_line(3.5)
 print(before > 0, len(compiled) - before)
+"""
+
+# whether the machine code of one kernel was found, and what it gives
+KEPT = """
+import numpy as np
+from actors.count_members import combine
+from numba.core import event
+
+compiled = []
+
+class Seen(event.Listener):
+    def on_start(self, event):
+        compiled.append(event)
+
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Seen())
+mean = np.empty(2)
+combine()(np.array([0.1, 0.2]), np.array([[0.3, 0.4], [0.5, 0.6]]), mean)
+print("compiled" if compiled else "found", mean.tobytes().hex())
 """
 
 
@@ -102,8 +125,48 @@ def test_a_plain_array_is_itself_or_a_copy() -> None:
         assert plain(one).tolist() == values.tolist()
 
 
-def test_after_warming_an_answer_compiles_nothing() -> None:
+def test_after_warming_an_answer_compiles_nothing(tmp_path: Path) -> None:
     """A replica that is ready never compiles while somebody waits."""
+    assert _in_a_process(WARM, tmp_path).stdout.split() == ["True", "0"]
+
+
+def test_the_next_process_finds_the_machine_code(tmp_path: Path) -> None:
+    """The first compiles and keeps, the second compiles nothing and answers the same to the bit."""
+    first, second = (_in_a_process(KEPT, tmp_path).stdout.split() for _ in range(2))
+    assert first[0] == "compiled"
+    assert second[0] == "found"
+    assert first[1:] == second[1:]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 500, b"garbled"], ids=["empty", "zeros", "garbled"])
+@pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
+def test_damaged_machine_code_is_compiled_again(tmp_path: Path, kind: str, damage: bytes) -> None:
+    """A crash may leave any file behind: the process says so, compiles for itself, and the one after it is well."""
+    first = _in_a_process(KEPT, tmp_path).stdout.split()
+    for file in tmp_path.rglob(kind):
+        file.write_bytes(damage)
+    damaged = _in_a_process(KEPT, tmp_path)
+    assert damaged.stdout.split() == first
+    assert "cannot be kept" in damaged.stderr
+    assert _in_a_process(KEPT, tmp_path).stdout.split() == first
+    assert _in_a_process(KEPT, tmp_path).stdout.split() == ["found", *first[1:]]
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail() -> None:
+    """The process compiles for itself."""
+    found = _in_a_process(KEPT, Path("/proc/no-such-folder"))
+    assert found.stdout.split()[0] == "compiled"
+    assert "cannot be kept" in found.stderr
+
+
+def test_machine_code_of_other_versions_is_deleted(tmp_path: Path) -> None:
+    """What no code looks for any more does not stay."""
+    (tmp_path / "of-another-version" / "actors").mkdir(parents=True)
+    _in_a_process(KEPT, tmp_path)
+    assert [folder.name for folder in tmp_path.iterdir()] == [code_version()]
+
+
+def _in_a_process(script: str, kept_in: Path) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True, cwd=root)
-    assert done.stdout.split() == ["True", "0"]
+    env = {**os.environ, KEPT_IN: str(kept_in)}
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root, env=env)
