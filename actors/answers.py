@@ -6,6 +6,7 @@ Pure but for its inputs: the same question, features and model give the same ans
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -94,8 +95,11 @@ class Outlook(NamedTuple):
     def _figures(self, lines: Sequence[float]) -> NDArray[np.float64]:
         figures = np.empty((len(lines), FIGURES))
         base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
-        read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
+        _read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
         return figures
+
+
+_read_lines = cache(read_lines.unchecked)
 
 
 def look(request: PropRequest, view: FeatureView, model: Predictor) -> Outlook:

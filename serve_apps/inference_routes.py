@@ -29,14 +29,14 @@ from serve_apps.problem_responses import READ, WRITE, problems
 from serve_apps.problems import problem_of
 from serve_apps.service import Caller
 from serve_apps.state import OK, checks
-from serve_apps.wire import PredictionRequest
+from serve_apps.wire import BatchResponse, PredictionRequest
 from stores.errors import InvalidError, NotFoundError, RiftlineError, TransientError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from serve_apps.service import PredictionService
-    from serve_apps.wire import BatchResponse, Prediction
+    from serve_apps.wire import Prediction
 
 router = APIRouter(tags=["inference"], prefix="/v2")
 Name = Annotated[str, Path(max_length=100, examples=[MODEL])]
@@ -106,7 +106,7 @@ async def infer(name: Name, body: InferenceRequest, request: Request) -> Inferen
     await request.app.state.gate.charge(ticket.identity, ticket.address, len(questions) - 1)
     agent, identity = request.headers.get("user-agent"), ticket.identity
     caller = Caller(ticket.address, agent[:500] if agent else None, identity.user_id, identity.api_key_id)
-    answers = _all_of(await _service(request).batch(questions, caller))
+    answers = _all_of(BatchResponse.model_validate(await _service(request).batch(questions, caller)))
     return InferenceResponse(
         model_name=MODEL,
         model_version=answers[0].model_version,

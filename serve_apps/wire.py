@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -44,6 +45,9 @@ EXAMPLE: JsonDict = {
 WITH_DRAFT: JsonDict = {**EXAMPLE, "map_range": [1, 1], "champions": ["Azir"], "explain": True}
 
 
+_map_range = lru_cache(MapRange)  # there are fifteen
+
+
 class PredictionRequest(BaseModel):
     """One question. Only the first four fields are required; what is missing is inferred and reported."""
 
@@ -79,7 +83,7 @@ class PredictionRequest(BaseModel):
             player_names=tuple(self.player_names),
             prop_type=self.prop_type,
             prop_value=self.prop_value,
-            map_range=MapRange(*self.map_range),
+            map_range=_map_range(*self.map_range),
             opponent=self.opponent,
             tournament=self.tournament,
             team=self.team,

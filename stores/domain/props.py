@@ -58,12 +58,10 @@ class DataTier(IntEnum):
     @classmethod
     def of_games(cls, games: int) -> DataTier:
         """The tier of a player with so many known games: 50 is about one split, 20 half of one."""
-        for least, tier in ((50, cls.DIRECT), (20, cls.GOOD), (8, cls.THIN), (1, cls.SPARSE)):
-            if games >= least:
-                return tier
-        return cls.FALLBACK
+        return next((tier for least, tier in _LEAST_GAMES if games >= least), cls.FALLBACK)
 
 
+_LEAST_GAMES = ((50, DataTier.DIRECT), (20, DataTier.GOOD), (8, DataTier.THIN), (1, DataTier.SPARSE))
 _TIER_MEANINGS = {
     DataTier.DIRECT: "50 or more of the player's own games",
     DataTier.GOOD: "20 to 49 of the player's own games",
@@ -141,11 +139,12 @@ class PropRequest:
             )
         seen: set[str] = set()
         for index, name in enumerate(self.player_names):
-            if not name.strip():
+            bare = name.casefold().strip()
+            if not bare:
                 raise InvalidError("a player name is blank", f"player_names.{index}")
-            if name.casefold().strip() in seen:
+            if bare in seen:
                 raise InvalidError(f"{name!r} is named twice", f"player_names.{index}")
-            seen.add(name.casefold().strip())
+            seen.add(bare)
 
     def _check_draft(self) -> None:
         if self.champions and len(self.champions) != len(self.player_names):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 import pytest
 
-from serve_apps import service
+from serve_apps import service, wire
 from serve_apps.service import Caller, PredictionService
 from stores.errors import TransientError, UnknownNameError
 from tests.unit.small_world import PLAYERS, ask, world
@@ -64,7 +64,12 @@ def service_of(state: object) -> PredictionService:
     return PredictionService(cast("Any", state), cast("Any", NoStore()), lambda: datetime(2026, 6, 1, tzinfo=UTC))
 
 
-READY = SimpleNamespace(view=None, model=SimpleNamespace(ensemble=None))
+READY = SimpleNamespace(view=None, model=SimpleNamespace(ensemble=None), warnings=tuple)
+
+
+async def batch_of(service_: PredictionService, *questions: object) -> wire.BatchResponse:
+    """The outcomes of a batch, as clients read them."""
+    return wire.BatchResponse.model_validate_json(orjson.dumps(await service_.batch(questions, Caller())))
 
 
 async def test_the_event_loop_is_free_while_a_batch_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +83,7 @@ async def test_the_event_loop_is_free_while_a_batch_is_answered(monkeypatch: pyt
         return [UnknownNameError("nobody", (), "player_names.0")] * len(requests)
 
     monkeypatch.setattr(service, "look_all", waiting)
-    batch = asyncio.create_task(service_of(READY).batch([GOOD, WRONG], Caller()))
+    batch = asyncio.create_task(batch_of(service_of(READY), GOOD, WRONG))
     await begun.wait()
     served.set()
     answered = await batch
@@ -98,16 +103,16 @@ async def test_a_bug_that_one_request_meets_is_its_own(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(service, "look_all", broken)
     monkeypatch.setattr(service, "look", alone)
-    answered = await service_of(READY).batch([GOOD, {**GOOD, "prop_value": 4.5}, WRONG], Caller())
+    answered = await batch_of(service_of(READY), GOOD, {**GOOD, "prop_value": 4.5}, WRONG)
     assert [item.status for item in answered.items] == [500, 404, 422]
     assert (answered.succeeded, answered.failed) == (0, 3)
 
 
 async def test_before_the_first_release_each_is_told_what_is_missing() -> None:
     """What is wrong with a request is said even then; the others are to come back."""
-    answered = await service_of(NoModel()).batch([WRONG, GOOD], Caller())
+    answered = await batch_of(service_of(NoModel()), WRONG, GOOD)
     assert [item.status for item in answered.items] == [422, 503]
-    assert (await service_of(NoModel()).batch([], Caller())).items == []
+    assert (await batch_of(service_of(NoModel()))).items == []
 
 
 @pytest.fixture
@@ -128,7 +133,7 @@ async def test_an_explained_answer_is_the_same_answer(ready: tuple[PredictionSer
     plain = await service_.single(request, Caller())
     told = await service_.single(request, Caller(), explained=True)
     asked = {**GOOD, "player_names": ["Faker", "Newest"]}
-    batch = await service_.batch([asked, {**asked, "explain": True}, {**WRONG, "explain": True}], Caller())
+    batch = await batch_of(service_, asked, {**asked, "explain": True}, {**WRONG, "explain": True})
     assert [item.status for item in batch.items] == [200, 200, 422]
     of_batch = [item.result for item in batch.items[:2] if item.result]
     assert [one.explanation is not None for one in (plain, told, *of_batch)] == [False, True, False, True]
