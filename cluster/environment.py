@@ -50,7 +50,7 @@ def _haproxy_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # on a busy machine HAProxy's manager takes longer than the 5 s
         # A replica may die with requests in it: another one answers them. Answers are the same whoever gives them, so a
         # POST may be asked again; a batch above 15 kB is not (it does not fit HAProxy's buffer).
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout 500",
         "RAY_SERVE_HAPROXY_RETRIES": "5",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "10",  # above the slowest batch; without it a hung replica is waited for
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
