@@ -9,6 +9,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from actors.published import CONFIRMED_WITHIN_S, Publication
 from actors.ring import HashRing
 from actors.shard_copies import ShardCopy
 from actors.shard_tables import ShardTables, published, read_tables
@@ -24,21 +25,8 @@ if TYPE_CHECKING:
     from stores.settings import LakeSettings
 
 LOOK_EVERY_S = 1.0
-CONFIRMED_WITHIN_S = 5.0  # some looks: one that is late does not make the features doubtful
 COPY_EVERY_S = 600.0  # a copy is as old as its last confirmation, and the embedded Redis flushes each to the disk
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Publication:
-    """A published version: ``content`` is what ``put`` returned for the PublishedShard (an object reference).
-
-    ``age_s``: for so long the lake has not confirmed that it is the newest.
-    """
-
-    lake_snapshot_id: int
-    content: Any
-    age_s: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stores.features.schema import POSITIONS
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
+
+
+CONFIRMED_WITHIN_S = 5.0  # some looks of a shard: one that is late does not make the features doubtful
 
 
 class PlayerEntry(NamedTuple):
@@ -116,3 +119,15 @@ class PublishedShard:
     tournament_features: NDArray[np.float64]
     champions: tuple[ChampionEntry, ...]
     champion_features: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Publication:
+    """A published version: ``content`` is what ``put`` returned for the PublishedShard (an object reference).
+
+    ``age_s``: for so long the lake has not confirmed that it is the newest.
+    """
+
+    lake_snapshot_id: int
+    content: Any
+    age_s: float

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from actors.feature_shard import CONFIRMED_WITHIN_S
 from actors.feature_view import FeatureView
 from actors.names import NAMESPACE, ring_of
+from actors.published import CONFIRMED_WITHIN_S
 from stores.errors import NotFoundError, RiftlineError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.feature_shard import Publication
-    from actors.published import PublishedShard
+    from actors.published import Publication, PublishedShard
 
 CALL_TIMEOUT_S = 20.0  # a shard that restarts reads its features from the lake again: some seconds
 

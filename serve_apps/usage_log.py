@@ -14,8 +14,7 @@ from stores.clock import utc_now
 from stores.domain.time_ids import new_time_id
 from stores.domain.usage import MAX_USER_AGENT, ApiCall
 from stores.errors import RiftlineError
-from stores.influx.connection import open_influx
-from stores.influx.time_series import InfluxTimeSeries
+from stores.open_stores import influx_at
 from stores.postgres.time_series import PostgresTimeSeries
 
 if TYPE_CHECKING:
@@ -132,15 +131,10 @@ async def _write_for_ever(metrics: RequestMetrics, influx: InfluxSettings, pool:
 
 @asynccontextmanager
 async def _series(influx: InfluxSettings, pool: Pool) -> AsyncIterator[TimeSeries]:
-    if not influx.url:
-        series: TimeSeries = PostgresTimeSeries(pool)
-        yield series
-        await series.close()
-        return
-    connection = await open_influx(influx)
-    try:
-        series = InfluxTimeSeries(connection)
-        yield series
-        await series.close()
-    finally:
-        await connection.close()
+    if influx.url:
+        async with influx_at(influx) as series:
+            yield series
+    else:
+        of_postgres = PostgresTimeSeries(pool)
+        yield of_postgres
+        await of_postgres.close()

@@ -3,8 +3,8 @@
 A kernel is compiled for one signature where it is first asked for, and kept where RIFTLINE_KERNELS_DIR says, by the
 version of the code and the kind of processor, so that the next process finds it (docs/adr/0016). Operations are IEEE's
 in the order that is written, none fused and none reordered, and a row is computed by itself: its bits are the same
-alone and in a batch. Kernels run without the interpreter's lock and index without a check: whoever calls one answers for the
-shapes.
+alone and in a batch. Kernels run without the interpreter's lock and index without a check: whoever calls one answers
+for the shapes.
 """
 
 from __future__ import annotations

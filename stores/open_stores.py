@@ -1,6 +1,7 @@
 """Every store of the settings, opened: the embedded one where no server is named, and closed with its block.
 
-What an embedded store needs is started. Schemas are those of `riftline stores migrate`; nothing is made here.
+What an embedded store needs is started. Schemas are those of `riftline stores migrate`; nothing is made here. Drivers
+of servers that few name are imported where one is named: a replica that takes over is there sooner without them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,6 @@ from typing import TYPE_CHECKING
 
 from stores.clickhouse.analytics import open_analytics
 from stores.clickhouse.connection import clickhouse_at
-from stores.influx.connection import open_influx
-from stores.influx.time_series import InfluxTimeSeries
-from stores.kafka_log.connection import open_kafka
-from stores.kafka_log.event_log import KafkaEventLog
 from stores.postgres import embedded as embedded_postgres
 from stores.postgres.routing import open_database
 from stores.postgres.time_series import PostgresTimeSeries
@@ -29,7 +26,14 @@ if TYPE_CHECKING:
     from stores.roles.analytics import Analytics
     from stores.roles.event_log import EventLog
     from stores.roles.time_series import TimeSeries
-    from stores.settings import ClickHouseSettings, KafkaSettings, PostgresSettings, RedisSettings, Settings
+    from stores.settings import (
+        ClickHouseSettings,
+        InfluxSettings,
+        KafkaSettings,
+        PostgresSettings,
+        RedisSettings,
+        Settings,
+    )
 
 
 @asynccontextmanager
@@ -75,13 +79,24 @@ async def analytics_at(settings: ClickHouseSettings) -> AsyncIterator[Analytics]
 async def opened_time_series(settings: Settings) -> AsyncIterator[TimeSeries]:
     """InfluxDB where one is named, else PostgreSQL."""
     async with AsyncExitStack() as stack:
-        series: TimeSeries
         if settings.influx.url:
-            connection = await open_influx(settings.influx)
-            stack.push_async_callback(connection.close)
-            series = InfluxTimeSeries(connection)
+            yield await stack.enter_async_context(influx_at(settings.influx))
         else:
             series = PostgresTimeSeries(await stack.enter_async_context(opened_postgres(settings.postgres)))
+            stack.push_async_callback(series.close)
+            yield series
+
+
+@asynccontextmanager
+async def influx_at(settings: InfluxSettings) -> AsyncIterator[TimeSeries]:
+    """The InfluxDB that the settings name."""
+    from stores.influx.connection import open_influx  # noqa: PLC0415  # see above
+    from stores.influx.time_series import InfluxTimeSeries  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        connection = await open_influx(settings)
+        stack.push_async_callback(connection.close)
+        series = InfluxTimeSeries(connection)
         stack.push_async_callback(series.close)
         yield series
 
@@ -99,6 +114,9 @@ async def event_log_at(kafka: KafkaSettings, redis: RedisSettings) -> AsyncItera
     async with AsyncExitStack() as stack:
         log: EventLog
         if kafka.bootstrap_servers:
+            from stores.kafka_log.connection import open_kafka  # noqa: PLC0415  # see above
+            from stores.kafka_log.event_log import KafkaEventLog  # noqa: PLC0415
+
             brokers = await open_kafka(kafka.bootstrap_servers)
             stack.push_async_callback(brokers.close)
             log = KafkaEventLog(brokers)

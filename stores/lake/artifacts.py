@@ -12,8 +12,7 @@ from pyarrow import fs
 
 from stores.domain.artifacts import StoredArtifact
 from stores.errors import ConflictError, InvalidError, NotFoundError, RiftlineError, TransientError
-from stores.lake.connection import open_warehouse
-from stores.lake.translation import is_refusal
+from stores.lake.warehouse import is_refusal, open_warehouse
 from stores.settings import S3Settings
 
 if TYPE_CHECKING:

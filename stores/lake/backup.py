@@ -17,8 +17,9 @@ import orjson
 from pyiceberg.table import StaticTable
 
 from stores.errors import InvalidError, TransientError
-from stores.lake.connection import LOCAL, catalog_properties, make_local_folders, open_catalog, places_of
+from stores.lake.connection import catalog_properties, make_local_folders, open_catalog, places_of
 from stores.lake.translation import translated
+from stores.lake.warehouse import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

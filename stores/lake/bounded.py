@@ -10,17 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from pyarrow import fs
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy import create_engine
 
+from stores.lake.warehouse import CALL_TIMEOUT_S
+
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from sqlalchemy import Engine
 
-CALL_TIMEOUT_S = 5.0
 SQLITE_LOCK_TIMEOUT_S = 20.0  # its writers wait in a queue without order
 
 
@@ -40,13 +40,6 @@ class BoundedRestCatalog(RestCatalog):
         """Bound the session here, before it is used for the first time: to fetch a token."""
         session.request = partial(session.request, timeout=CALL_TIMEOUT_S)
         return super()._create_legacy_oauth2_auth_manager(session)
-
-
-class TwoAttempts(fs.AwsStandardS3RetryStrategy):  # type: ignore[misc]  # pyarrow has no types
-    """How often one call to S3 is tried; what is worth more attempts is repeated as a whole, after a look."""
-
-    def __init__(self) -> None:
-        super().__init__(max_attempts=2)
 
 
 class _Connection(psycopg.Connection[Any]):

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from pyarrow import fs
 from pyiceberg.catalog import Catalog, load_catalog
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from stores.errors import InvalidError
-from stores.lake.bounded import CALL_TIMEOUT_S, TwoAttempts
 from stores.lake.translation import Places, translated
+from stores.lake.warehouse import CALL_TIMEOUT_S, DEFAULT_REGION, LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from stores.settings import LakeSettings, S3Settings
 
 CATALOG_NAME = "riftline"
-LOCAL = "file://"
-DEFAULT_REGION = "us-east-1"  # of servers that have none; without one, pyarrow asks AWS where the bucket is
 _WRONG_URI = (
     "RIFTLINE_CATALOG_URI is not a catalog; give sqlite:///file, postgresql://user:password@host/database or "
     "http://user:password@host:port, special characters percent-encoded"
@@ -69,7 +66,7 @@ def _s3_properties(s3: S3Settings) -> dict[str, str]:
         "s3.secret-access-key": s3.secret_key,
         "s3.connect-timeout": str(CALL_TIMEOUT_S),
         "s3.request-timeout": str(CALL_TIMEOUT_S),
-        "s3.retry-strategy-impl": "stores.lake.bounded.TwoAttempts",
+        "s3.retry-strategy-impl": "stores.lake.warehouse.TwoAttempts",
     }
     return {name: value for name, value in named.items() if value}
 
@@ -96,27 +93,6 @@ def _load(properties: Mapping[str, str]) -> Catalog:
         return load_catalog(**properties)
     except ArgumentError:  # its text may repeat the password
         raise InvalidError(_WRONG_URI, "RIFTLINE_CATALOG_URI") from None
-
-
-def open_warehouse(warehouse: str, s3: S3Settings) -> tuple[fs.FileSystem, str]:
-    """The file system of a warehouse and its path there.
-
-    A local URI holds its path as it is, not percent-encoded, as pyiceberg reads it.
-    """
-    if warehouse.startswith(LOCAL):
-        return fs.LocalFileSystem(), warehouse.removeprefix(LOCAL).rstrip("/")
-    if not warehouse.startswith("s3://"):
-        raise InvalidError("RIFTLINE_WAREHOUSE is neither file:// nor s3://", "RIFTLINE_WAREHOUSE")
-    options = {
-        "endpoint_override": s3.endpoint or None,
-        "region": s3.region or (DEFAULT_REGION if s3.endpoint else None),
-        "access_key": s3.access_key or None,
-        "secret_key": s3.secret_key or None,
-        "connect_timeout": CALL_TIMEOUT_S,
-        "request_timeout": CALL_TIMEOUT_S,
-        "retry_strategy": TwoAttempts(),
-    }
-    return fs.S3FileSystem(**options), warehouse.removeprefix("s3://").rstrip("/")
 
 
 def make_local_folders(settings: LakeSettings) -> None:

@@ -18,19 +18,13 @@ from stores.errors import (
     RiftlineError,
     TransientError,
 )
+from stores.lake.warehouse import is_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _REFUSED_LOGIN = re.compile(
     r'FATAL: +(password authentication failed|no pg_hba.conf entry|(role|database) "[^"]*" does not exist)'
-)
-_REFUSED_KEY = (
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "InvalidAccessKeyId",
-    "HTTP code 403",
 )
 
 
@@ -98,11 +92,6 @@ def _of_files(error: OSError, places: Places, subject: str, *, committing: bool)
     if isinstance(error, FileNotFoundError):
         return NotFoundError(f"{subject} needs a file that the warehouse {places.warehouse} has not: {reason}")
     return TransientError(f"{subject}: the warehouse {places.warehouse} does not answer or is full: {reason}")
-
-
-def is_refusal(error: OSError) -> bool:
-    """Whether the warehouse answered that this login may not do that."""
-    return isinstance(error, PermissionError) or any(words in str(error) for words in _REFUSED_KEY)
 
 
 def _lost_text(places: Places, subject: str, reason: str, *, committing: bool) -> str:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from actors import feature_shard
-from actors.feature_shard import FeatureShard, Publication
+from actors.feature_shard import FeatureShard
 from actors.feature_view import FeatureView
 from pipelines.snapshots import Snapshots
 from stores.errors import NotFoundError, TransientError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from actors.published import PublishedShard
+    from actors.published import Publication, PublishedShard
 
 RING = ("shard-0", "shard-1", "shard-2")
 

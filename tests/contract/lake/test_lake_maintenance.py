@@ -15,7 +15,7 @@ from stores.domain.row_filters import Equals, OneOf
 from stores.errors import ConflictError, InvalidError, NotFoundError
 from stores.lake.catalog import IcebergLake
 from stores.lake.compaction import packed
-from stores.lake.connection import open_warehouse
+from stores.lake.warehouse import open_warehouse
 from tests.contract.lake.work import (
     EVENTS,
     append_steps,
