@@ -35,9 +35,10 @@ from serve_apps import fast_path, service
 from serve_apps.answer_protocol import AnswerProtocol
 from serve_apps.client_address import TrustedProxies
 from serve_apps.destinations import POSTGRES
-from serve_apps.fast_path import FastPath, LoopLag
+from serve_apps.fast_path import FastPath
 from serve_apps.gate import Gate
 from serve_apps.identity import Identities
+from serve_apps.overload import LoopLag
 from serve_apps.placement import Colocated
 from serve_apps.request_metrics import RequestMetrics
 from serve_apps.service import PredictionService

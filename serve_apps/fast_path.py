@@ -16,6 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from serve_apps.answer_protocol import Answered, own_socket
+from serve_apps.overload import MOST_LAG_S, Crowd, LoopLag
 from serve_apps.problems import problem_of, problem_response
 from serve_apps.refusals import RefusedError
 from serve_apps.request_context import HEADER, request_id_of
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from stores.domain.usage import ApiCall
 
 PATH: Final = "/predict/single"
-MOST_LAG_S = 0.25  # beyond it, what waits for the event loop would be answered too late
-TICK_S = 0.02
 TOGETHER_S = 0.003  # questions that come within it are answered together: a question alone costs twice as much
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _ACCEPTED = frozenset({b"*/*", b"application/json", b"application/vnd.riftline.v1+json"})
@@ -54,26 +53,6 @@ class _Head(NamedTuple):
 
     request_id: bytes
     user_agent: str | None
-
-
-class LoopLag:
-    """How long the event loop lets others wait, told by a timer that comes too late. Belongs to one event loop.
-
-    The shorter of the last two delays: one pause, as of the garbage collector, is no overload.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds = 0.0
-        self._clock = clock
-
-    async def keep(self) -> None:
-        """Measure for ever."""
-        before = 0.0
-        while True:
-            due = self._clock() + TICK_S
-            await asyncio.sleep(TICK_S)
-            late = max(self._clock() - due, 0.0)
-            self.seconds, before = min(late, before), late
 
 
 class FastPath:
@@ -90,19 +69,20 @@ class FastPath:
         self._lag = lag
         self._waiting: list[_Call] = []
         self._next_at = 0.0  # in the loop's time
+        self._crowd = Crowd()
         self._later: set[asyncio.Task[None]] = set()
 
     def answer(self, asked: Asked, reply: Callable[[Answered], None]) -> bool:
         """See `Answers`."""
         begun = time.perf_counter()
-        head = _plain(asked.headers)
-        if head is None:
-            return False
-        if self._lag.seconds > MOST_LAG_S:  # before anything is spent on it
+        if self._lag.seconds > MOST_LAG_S or len(self._waiting) >= self._crowd.most:  # before anything is spent on it
             late = _late()
             self._metrics.note(PATH, "POST", late.status, time.perf_counter() - begun, len(late.body))
             reply(late)
             return True
+        head = _plain(asked.headers)
+        if head is None:
+            return False
         asks = self._admitted(asked)
         if asks is None:
             return False
@@ -122,6 +102,7 @@ class FastPath:
         """
         waiting, self._waiting = self._waiting, []
         self._next_at = asyncio.get_running_loop().time() + TOGETHER_S
+        begun = time.perf_counter()
         calls: list[_Call] = []
         for call in waiting:
             if self._service.at_once(call.request):
@@ -135,6 +116,7 @@ class FastPath:
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers hear of it
             prepared = [error] * len(calls)
         self._keep(calls, prepared)
+        self._crowd.answered(len(waiting), time.perf_counter() - begun)
 
     async def _answer_later(self, call: _Call) -> None:
         try:
@@ -277,8 +259,8 @@ def _plain(headers: Sequence[tuple[bytes, bytes]]) -> _Head | None:
 
 @cache
 def _late() -> Answered:
-    """The answer when the event loop is too far behind: made once, since a flood must not cost a log line each."""
-    return _problem(OverloadedError(f"the event loop is more than {MOST_LAG_S} s behind"), _Head(b"", None))
+    """The answer where an answer would come too late: made once, since a flood must not cost a log line each."""
+    return _problem(OverloadedError("more is asked of this replica than it answers in time"), _Head(b"", None))
 
 
 def _problem(error: Exception, head: _Head, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answered:

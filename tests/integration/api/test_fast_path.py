@@ -12,9 +12,9 @@ import httpx
 import pytest
 import uvicorn
 
-from serve_apps import fast_path
+from serve_apps import fast_path, overload
 from serve_apps.api import create_api
-from serve_apps.fast_path import LoopLag
+from serve_apps.overload import Crowd, LoopLag
 from stores.backoff import until_done
 from tests.integration.api.conftest import ORIGIN, OneView, question
 
@@ -270,13 +270,37 @@ def test_a_late_loop_sheds(replica: Replica, monkeypatch: pytest.MonkeyPatch) ->
     assert replica.fast.answered == before
 
 
+def test_those_beyond_the_crowd_are_told_to_come_back(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many questions at once those that would wait too long get 503 with Retry-After, the others their answers."""
+    monkeypatch.setattr(overload, "ALWAYS", 2)
+    monkeypatch.setattr(overload, "MOST_WAIT_S", 0.0)
+
+    async def crowd() -> list[Said]:
+        await ask(replica, [raw(question())])  # after it a crowd may be of two
+        return list(await asyncio.gather(*(ask(replica, [raw(question())]) for _ in range(40))))
+
+    said = asyncio.run(crowd())
+    refused = [one for one in said if one.status == 503]
+    assert {one.status for one in said} == {200, 503}
+    assert {(one.headers["retry-after"], one.body["code"]) for one in refused} == {("1", "overloaded")}
+
+
+def test_a_crowd_is_as_large_as_it_is_quick() -> None:
+    """As many as are answered in time; one slow crowd is a pause, two are slow."""
+    crowd = Crowd()
+    assert crowd.most == overload.ALWAYS
+    for seconds, most in ((0.01, 150), (10.0, 150), (0.02, 75), (10.0, 75), (10.0, overload.ALWAYS)):
+        crowd.answered(100, seconds)
+        assert crowd.most == most
+
+
 @pytest.mark.parametrize(("late_s", "seen_s"), [((0.3, 0.5), 0.3), ((0.5, 0.3), 0.3), ((0.5, 0.0), 0.0), ((0.5,), 0.0)])
 async def test_the_lag_of_a_busy_loop_is_seen(late_s: tuple[float, ...], seen_s: float) -> None:
     """A loop that is held up again and again shows how long; one pause is not held against it."""
     moments: list[float] = []
     for late in late_s:
-        due = (moments[-1] if moments else 0.0) + fast_path.TICK_S
-        moments += [due - fast_path.TICK_S, due + late]
+        due = (moments[-1] if moments else 0.0) + overload.TICK_S
+        moments += [due - overload.TICK_S, due + late]
     ticks = iter(moments)
     lag = LoopLag(lambda: next(ticks))
     with pytest.raises(RuntimeError):  # the moments end
