@@ -35,7 +35,7 @@ def new_time_id(now: datetime) -> UUID:
     """A fresh id of the moment ``now``, cut to the millisecond. Raises InvalidError for a naive or pre-1970 time."""
     if now.tzinfo is None:
         raise InvalidError(f"the time {now} has no zone; give an aware time", "now")
-    milliseconds = round(now.timestamp() * 1e6) // 1000
+    milliseconds = (now - _EPOCH) // _MILLISECOND
     if milliseconds < 0:
         raise InvalidError(f"the time {now} lies before 1970", "now")
     noise = int.from_bytes(_noise(), "big")
