@@ -1,18 +1,37 @@
 """All figures of the gateway, one after another, each by its own command with its own defaults.
 
-Needs a running Riftline (`RIFTLINE_GATEWAY_REPLICAS=4 riftline up`; with one replica only the kills are left out).
+Needs a running Riftline (`riftline up`). The kills are measured with as many replicas as `benchmarks.kills` is meant
+for; afterwards there are as many as the settings say.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks import report
+from benchmarks import kills, report
 from benchmarks.contenders import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EXAMPLE = "python -m benchmarks.gateway --only open_loop overload"
 PARTS = ("serving", "open_loop", "batches", "curves", "view_reads", "overload", "kills")  # the rough ones last
+
+
+@contextmanager
+def replicas(count: int) -> Iterator[None]:
+    """So many replicas of the gateway within the block."""
+    riftline = [str(Path(sys.executable).with_name("riftline")), "up"]
+    subprocess.run(riftline, cwd=ROOT, check=True, env={**os.environ, "RIFTLINE_GATEWAY_REPLICAS": str(count)})
+    try:
+        yield
+    finally:
+        subprocess.run(riftline, cwd=ROOT, check=True)
 
 
 def main() -> None:
@@ -22,7 +41,8 @@ def main() -> None:
     codes = []
     for name in parser.parse_args().only:
         print(f"\n== benchmarks.{name}", flush=True)
-        codes.append(subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, check=False).returncode)
+        with replicas(kills.USUAL) if name == "kills" else nullcontext():
+            codes.append(subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, check=False).returncode)
     sys.exit(next((code for code in codes if code), 0))
 
 
