@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Contender, Load, Sequence[bytes]], LoadReport]
 
-EXAMPLE = "python -m benchmarks.serving --rounds 7 --seconds 4 --connections 32"
+EXAMPLE = "python -m benchmarks.serving --rounds 7 --seconds 4 --connections 64"
 PEERS, IDLE, REPEATED = ("peer, 2 workers", "peer, Ray Serve"), "riftline, /health", "riftline, repeated"
 WORKERS = (2, 1)
 SAME = 500  # questions of the row "repeated"
@@ -139,7 +139,7 @@ def _row(row: Mapping[str, Any]) -> list[str]:
 def main() -> None:
     """Measure, print, write the JSON."""
     parser = report.arguments(__doc__, EXAMPLE)
-    report.add_effort(parser, rounds=5, seconds=4.0, connections=32)
+    report.add_effort(parser, rounds=5, seconds=4.0, connections=64)
     report.run("serving", parser.parse_args(), measure, show)
 
 
