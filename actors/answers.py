@@ -89,8 +89,9 @@ class Outlook(NamedTuple):
 
     def curve(self, lines: Sequence[float]) -> CurvePoints:
         """What is said of many lines; they cost hardly more than one."""
-        over, confidence, _, probability, _, mean, _, _ = self._figures(lines).T.tolist()
-        return CurvePoints([Side.OVER if one else Side.UNDER for one in over], confidence, probability, mean)
+        over, confidence, _, probability, _, mean, _, _ = self._figures(lines).T  # rows that nobody reads cost nothing
+        sides = [Side.OVER if one else Side.UNDER for one in over.tolist()]
+        return CurvePoints(sides, confidence.tolist(), probability.tolist(), mean.tolist())
 
     def _figures(self, lines: Sequence[float]) -> NDArray[np.float64]:
         figures = np.empty((len(lines), FIGURES))

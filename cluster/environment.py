@@ -25,7 +25,9 @@ def cluster_environment(settings: Settings) -> dict[str, str]:
     return {
         "RIFTLINE_HOME": str(settings.home),
         # a replica that starts finds its machine code instead of compiling for six seconds
-        "RIFTLINE_KERNELS_DIR": os.environ.get("RIFTLINE_KERNELS_DIR", str(settings.home / "kernels")),
+        "RIFTLINE_KERNELS_DIR": str(
+            Path(os.environ.get("RIFTLINE_KERNELS_DIR") or settings.home / "kernels").expanduser().absolute()
+        ),
         "RAY_AUTH_MODE": "token",
         # Ray would run its workers, the gateway among them, at nice 15: any other program would delay every answer
         "RAY_worker_niceness": "0",
@@ -49,7 +51,8 @@ def _haproxy_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # on a busy machine HAProxy's manager takes longer than the 5 s
         # A replica may die with requests in it: another one answers them. Answers are the same whoever gives them, so a
-        # POST may be asked again; a batch above 15 kB is not (it does not fit HAProxy's buffer).
+        # POST may be asked again; a batch above 15 kB is not (it does not fit HAProxy's buffer). 500 is what Serve's
+        # own proxy says then, which takes the requests while no replica serves.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout 500",
         "RAY_SERVE_HAPROXY_RETRIES": "5",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "10",  # above the slowest batch; without it a hung replica is waited for

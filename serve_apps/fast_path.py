@@ -16,7 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from serve_apps.answer_protocol import Answered, own_socket
-from serve_apps.overload import MOST_LAG_S, Crowd, LoopLag
+from serve_apps.overload import MOST_ELSEWHERE, MOST_LAG_S, Crowd, LoopLag
 from serve_apps.problems import problem_of, problem_response
 from serve_apps.refusals import RefusedError
 from serve_apps.request_context import HEADER, request_id_of
@@ -75,14 +75,14 @@ class FastPath:
     def answer(self, asked: Asked, reply: Callable[[Answered], None]) -> bool:
         """See `Answers`."""
         begun = time.perf_counter()
-        if self._lag.seconds > MOST_LAG_S or len(self._waiting) >= self._crowd.most:  # before anything is spent on it
-            late = _late()
-            self._metrics.note(PATH, "POST", late.status, time.perf_counter() - begun, len(late.body))
-            reply(late)
-            return True
         head = _plain(asked.headers)
         if head is None:
             return False
+        if self._is_late():  # before more is spent on it
+            late = _late()
+            self._metrics.note(PATH, "POST", late.status, time.perf_counter() - begun, len(late.body))
+            reply(late._replace(headers=(*late.headers, (HEADER, head.request_id))))
+            return True
         asks = self._admitted(asked)
         if asks is None:
             return False
@@ -93,6 +93,13 @@ class FastPath:
             loop.call_later(max(self._next_at - loop.time(), 0.0), self._answer_waiting)
         self._waiting.append(_Call(asked, head, ticket, begun, reply, request, caller))
         return True
+
+    def _is_late(self) -> bool:
+        return (
+            self._lag.seconds > MOST_LAG_S
+            or len(self._waiting) >= self._crowd.most
+            or len(self._later) >= MOST_ELSEWHERE
+        )
 
     def _answer_waiting(self) -> None:
         """Answer what has come, step by step for all: at once after a pause, else TOGETHER_S after those before.
@@ -116,7 +123,8 @@ class FastPath:
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers hear of it
             prepared = [error] * len(calls)
         self._keep(calls, prepared)
-        self._crowd.answered(len(waiting), time.perf_counter() - begun)
+        if calls:
+            self._crowd.answered(len(calls), time.perf_counter() - begun)
 
     async def _answer_later(self, call: _Call) -> None:
         try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MOST_LAG_S = 0.25  # beyond it, what waits for the event loop would be answered too late
 TICK_S = 0.02
+MOST_ELSEWHERE = 256  # questions that wait for a model elsewhere: four for each thread that waits
 MOST_WAIT_S = 0.02  # for those before: who comes then is refused, so that those who are answered are answered in time
 ALWAYS = 32  # questions that may wait, however slow the last ones were: a pause is no overload
 
@@ -37,9 +38,10 @@ class LoopLag:
 
 
 class Crowd:
-    """How many questions may wait to be answered together: as many as are answered in MOST_WAIT_S.
+    """How many questions may wait to be answered together: as many as are worked out and kept in MOST_WAIT_S.
 
-    The time of one is the shorter of the last two crowds', as in `LoopLag`.
+    Reading questions and writing answers, about as much again, is not in it. The time of one is the shorter of the last
+    two crowds', as in `LoopLag`.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class Crowd:
         self._before_s = math.inf
 
     def answered(self, count: int, seconds: float) -> None:
-        """So many were answered in so long."""
+        """So many were worked out and kept in so long."""
         each_s = seconds / count
         self.most = max(ALWAYS, round(MOST_WAIT_S / min(each_s, self._before_s)))
         self._before_s = each_s

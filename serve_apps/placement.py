@@ -18,7 +18,7 @@ from ray.serve.exceptions import RayServeException
 
 from actors.ensemble import Forecast, PropEnsemble
 from actors.forecast_kernel import Evidence, read_lines
-from serve_apps.circuit_breaker import CircuitBreaker
+from serve_apps.circuit_breaker import CircuitBreaker, State
 from serve_apps.gathering import Gathering
 from serve_apps.model_replica import MOST_SERIES, Asked, ModelKey, Said
 from stores.domain.distribution import CountDistribution
@@ -54,6 +54,11 @@ class Models(Protocol):
         """Where questions wait for the model; None: it answers at once."""
         ...
 
+    @property
+    def away(self) -> bool:
+        """Whether the last questions found nobody who works them out."""
+        ...
+
     async def load(self, record: ModelRecord) -> Predictor:
         """The model of this version. Raises a RiftlineError when it cannot be had."""
         ...
@@ -63,6 +68,7 @@ class Colocated:
     """Models in this process."""
 
     threads = None
+    away = False
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
@@ -85,6 +91,11 @@ class Composed:
         self.threads = ThreadPoolExecutor(THREADS, "model")
         self._handle = handle
         self._breaker = CircuitBreaker("the model")
+
+    @property
+    def away(self) -> bool:
+        """See `Models`: as of the last questions, since nobody else asks."""
+        return self._breaker.state is not State.CLOSED
 
     async def load(self, record: ModelRecord) -> RemoteEnsemble:
         """Have the replicas load it."""

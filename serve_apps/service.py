@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from actors.answers import curve_lines, look, look_all
 from actors.explanations import explain
@@ -48,7 +48,6 @@ class _Occasion(NamedTuple):
     """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile."""
 
     begun_s: float
-    moment: datetime
     view: FeatureView
     model: LoadedModel
     warnings: tuple[str, ...]
@@ -105,7 +104,7 @@ class PredictionService:
         occasion = self._occasion()
         outlook, known = await self._look(request, occasion.view, occasion.model)
         why = await self._aside(partial(_explanation, outlook, occasion)) if explained else None
-        prepared = _prepared(request, caller, outlook, occasion, known=known)
+        prepared = self._prepared(request, caller, outlook, occasion, known=known)
         await self._store.record(prepared.record)
         return wire.Prediction.model_validate({**prepared.document, "explanation": why})
 
@@ -129,7 +128,7 @@ class PredictionService:
         return [
             outlook
             if isinstance(outlook, Exception)
-            else _tried(_prepared, request, caller, outlook, occasion, known=known)
+            else _tried(self._prepared, request, caller, outlook, occasion, known=known)
             for (request, caller), (outlook, known) in zip(asked, looked, strict=True)
         ]
 
@@ -137,7 +136,7 @@ class PredictionService:
         """As `prepare`, where that would wait. Raises as `single` does."""
         occasion = self._occasion()
         outlook, known = await self._look(request, occasion.view, occasion.model)
-        return _prepared(request, caller, outlook, occasion, known=known)
+        return self._prepared(request, caller, outlook, occasion, known=known)
 
     async def batch(self, requests: Sequence[Any], caller: Caller) -> dict[str, Any]:
         """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others.
@@ -148,7 +147,7 @@ class PredictionService:
         records = [one.record for one in answered if isinstance(one, Prepared)]
         stored = iter(await self._store.record_many(records))
         items = [
-            _item(index, one, next(stored) if isinstance(one, Prepared) else None) for index, one in enumerate(answered)
+            _item(index, one, next(stored)) if isinstance(one, Prepared) else one for index, one in enumerate(answered)
         ]
         succeeded = sum(item["status"] == 200 for item in items)
         return {"items": items, "succeeded": succeeded, "failed": len(items) - succeeded}
@@ -185,11 +184,12 @@ class PredictionService:
     async def _aside(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    def _answer_all(self, requests: Sequence[Any], caller: Caller) -> list[Prepared | Exception]:
-        """Record and answer of each request, or what is wrong with it; nothing is stored yet."""
+    def _answer_all(self, requests: Sequence[Any], caller: Caller) -> list[Prepared | dict[str, Any]]:
+        """Record and answer of each request, or the item that says what is wrong with it; nothing is stored yet."""
         asked = [_tried(_question, raw) for raw in requests]
         answers = iter(self._answers([one for one in asked if not isinstance(one, Exception)], caller))
-        return [one if isinstance(one, Exception) else next(answers) for one in asked]
+        found = [one if isinstance(one, Exception) else next(answers) for one in asked]
+        return [_failed(index, one) if isinstance(one, Exception) else one for index, one in enumerate(found)]
 
     def _answers(self, questions: Sequence[_Asked], caller: Caller) -> list[Prepared | Exception]:
         occasion = _tried(self._occasion)
@@ -197,9 +197,9 @@ class PredictionService:
             return [occasion] * len(questions)
 
         def said(asked: _Asked, outlook: Outlook) -> Prepared:
-            prepared = _prepared(asked.request, caller, outlook, occasion)
-            if asked.explained:
-                prepared.document["explanation"] = _explanation(outlook, occasion).model_dump(mode="json")
+            why = _explanation(outlook, occasion).model_dump(mode="json") if asked.explained else None
+            prepared = self._prepared(asked.request, caller, outlook, occasion)
+            prepared.document["explanation"] = why
             return prepared
 
         outlooks = _outlooks([asked.request for asked in questions], occasion)
@@ -210,7 +210,35 @@ class PredictionService:
 
     def _occasion(self) -> _Occasion:
         state = self.state
-        return _Occasion(time.perf_counter(), self._now(), state.view, state.model, state.warnings())
+        return _Occasion(time.perf_counter(), state.view, state.model, state.warnings())
+
+    def _prepared(
+        self, request: PropRequest, caller: Caller, outlook: Outlook, occasion: _Occasion, *, known: bool = False
+    ) -> Prepared:
+        answer, source = outlook.at_line(request.prop_value), occasion.view.source
+        record = PredictionRecord(
+            prediction_id=new_prediction_id(self._now()),
+            request=request,
+            prediction=answer.prediction,
+            confidence=answer.confidence,
+            base_model_confidence=answer.base_model_confidence,
+            push_probability=answer.push_probability,
+            expected_stat=answer.expected_stat,
+            confidence_interval=answer.confidence_interval,
+            data_tier=answer.data_tier,
+            model_version=occasion.model.record.model_version,
+            feature_version=source.feature_version,
+            lake_snapshot_id=source.lake_snapshot_id,
+            processing_time_ms=round((time.perf_counter() - occasion.begun_s) * 1e3, 3),
+            cache_hit=known,
+            warnings=answer.warnings + occasion.warnings,
+            user_id=caller.user_id,
+            client_ip=caller.address,
+            user_agent=caller.user_agent,
+            api_version=API_VERSION,
+            request_source=SOURCE,
+        )
+        return Prepared(record, _document(record, answer))
 
 
 def _question(raw: Any) -> _Asked:
@@ -259,35 +287,6 @@ def _explanation(outlook: Outlook, occasion: _Occasion) -> wire.Explanation:
     )
 
 
-def _prepared(
-    request: PropRequest, caller: Caller, outlook: Outlook, occasion: _Occasion, *, known: bool = False
-) -> Prepared:
-    answer, source = outlook.at_line(request.prop_value), occasion.view.source
-    record = PredictionRecord(
-        prediction_id=new_prediction_id(occasion.moment),
-        request=request,
-        prediction=answer.prediction,
-        confidence=answer.confidence,
-        base_model_confidence=answer.base_model_confidence,
-        push_probability=answer.push_probability,
-        expected_stat=answer.expected_stat,
-        confidence_interval=answer.confidence_interval,
-        data_tier=answer.data_tier,
-        model_version=occasion.model.record.model_version,
-        feature_version=source.feature_version,
-        lake_snapshot_id=source.lake_snapshot_id,
-        processing_time_ms=round((time.perf_counter() - occasion.begun_s) * 1e3, 3),
-        cache_hit=known,
-        warnings=answer.warnings + occasion.warnings,
-        user_id=caller.user_id,
-        client_ip=caller.address,
-        user_agent=caller.user_agent,
-        api_version=API_VERSION,
-        request_source=SOURCE,
-    )
-    return Prepared(record, _document(record, answer))
-
-
 def _document(record: PredictionRecord, answer: Answer) -> dict[str, Any]:
     """The answer's fields, in their order."""
     inferred = answer.inferred
@@ -318,10 +317,13 @@ def _document(record: PredictionRecord, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _item(index: int, answered: Prepared | Exception, lost: Exception | None) -> dict[str, Any]:
+def _item(index: int, answered: Prepared, lost: Exception | None) -> dict[str, Any]:
     """The outcome of a batch's question; ``lost`` is why its answer could not be kept."""
-    failed = answered if isinstance(answered, Exception) else lost
-    if failed is None:
-        return {"index": index, "status": 200, "result": cast("Prepared", answered).document, "problem": None}
-    problem = problem_of(failed)
+    if lost is not None:
+        return _failed(index, lost)
+    return {"index": index, "status": 200, "result": answered.document, "problem": None}
+
+
+def _failed(index: int, error: Exception) -> dict[str, Any]:
+    problem = problem_of(error)
     return {"index": index, "status": problem.status, "result": None, "problem": problem.model_dump()}

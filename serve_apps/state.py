@@ -81,6 +81,11 @@ class ServingState:
         return self._model
 
     @property
+    def model_away(self) -> bool:
+        """Whether the model is elsewhere and does not answer: what is known is answered all the same."""
+        return self._models.away
+
+    @property
     def view(self) -> FeatureView:
         """The newest features. Raises TransientError before the first ones are there."""
         if self._view is None:
@@ -167,5 +172,7 @@ def _check(state: ServingState, part: str) -> str:
         _ = state.model if part == MODEL else state.view
     except TransientError as error:
         return str(error)
+    if part == MODEL and state.model_away:
+        return f"{OK}, but its replicas do not answer: only what is known is answered"
     trouble = state.trouble(part)
     return f"{OK}, but not renewed: {trouble}" if trouble else OK

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # A gigabyte is 2 million answers: PostgreSQL may be away for an hour at 600 answers a second.
 # Younger segments would be more transactions: at 0.05 s two replicas cost PostgreSQL four times as much an answer.
 BOUNDS = Bounds(max_bytes=1 << 30, segment_bytes=4 << 20, segment_age_s=0.2)
+NOTED_S = 0.05
 ORPHANS_S = 1.0  # a killed replica's answers are in the database before those who ask for them give up
 DRAIN_S = 5.0  # Serve kills a replica 10 s after it was asked to end
 MOST_ALONE = 16  # refused rows looked for in one segment; where there are more, single rows are not what is wrong
@@ -65,6 +66,8 @@ class WriteBehind:
         self._journal = journal
         self._destinations = destinations
         self._bounds = bounds
+        self._noted: list[bytes] = []
+        self._noting: asyncio.TimerHandle | None = None
         self._away: set[str] = set()
         self._delivered: deque[tuple[float, int]] = deque()
         self._tasks = [asyncio.create_task(self._deliver_all(journal, one)) for one in destinations]
@@ -73,11 +76,12 @@ class WriteBehind:
 
     def add(self, rows: Sequence[bytes]) -> asyncio.Future[None]:
         """As `record` of records that are `encoded`, without waiting: the future of the flush that they share."""
-        return self._journal.add(rows)
+        noted, self._noted = self._noted, []
+        return self._journal.add([*noted, *rows])
 
     async def record(self, record: PredictionRecord) -> None:
         """Keep one answer. A row that no database would take is our mistake: a bare RiftlineError, a 500."""
-        await self._journal.add((encoded(record),))
+        await self.add((encoded(record),))
 
     async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
         """Keep many, each failing alone: the error of each record in order, None where it is on disk."""
@@ -93,7 +97,7 @@ class WriteBehind:
         if not rows:
             return outcomes
         try:
-            await self._journal.add(rows)
+            await self.add(rows)
         except RiftlineError as error:
             return [outcome or error for outcome in outcomes]
         return outcomes
@@ -101,10 +105,21 @@ class WriteBehind:
     def note_calls(self, calls: Sequence[ApiCall]) -> None:
         """Keep what was asked of the API. Nobody waits for it: it shares the flush of the next answer.
 
-        A crash within that millisecond loses it, as does a journal that is full.
+        A crash within NOTED_S loses it, as does a journal that is full.
         """
-        with suppress(RiftlineError):
-            self._journal.add([CALL + api_usage.encode(call) for call in calls])
+        for call in calls:
+            with suppress(RiftlineError):
+                self._noted.append(CALL + api_usage.encode(call))
+        if self._noted and self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTED_S, self._keep_noted)
+
+    def _keep_noted(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
+        if self._noted:  # no answer took them with it
+            with suppress(RiftlineError):
+                self.add(())
 
     def status(self) -> QueueStatus:
         """How the deliveries go."""
@@ -122,6 +137,7 @@ class WriteBehind:
 
     async def flush(self, timeout_s: float) -> None:
         """Wait until PostgreSQL has all that was recorded before. Raises TransientError after the timeout."""
+        self._keep_noted()
         await self._journal.cursor(POSTGRES).flush(timeout_s)
 
     async def close(self, timeout_s: float = DRAIN_S) -> None:

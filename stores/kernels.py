@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -34,6 +36,9 @@ Scalar = TypeVar("Scalar", bound="np.generic")
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _PART: Any = {**_OPTIONS, "no_cpython_wrapper": True}
 KEPT_IN = "RIFTLINE_KERNELS_DIR"
+_VERSION = code_version()  # of the code that this process imported, not of what lies there when it first compiles
+_OF_A_VERSION = re.compile(r"[0-9a-f]{16}")
+_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +72,17 @@ class Kernel(Generic[P, R]):
 
 
 def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
-    """The machine code, from the folder where it is kept or put there."""
+    """The machine code, from the folder where it is kept or put there.
+
+    Each version of our code has a folder of its own: numba looks at the function's own file to see whether its machine
+    code is of now, not at those that it calls.
+    """
     if kept_in := os.environ.get(KEPT_IN):
-        folder = Path(kept_in) / code_version()
+        folder = Path(kept_in) / _VERSION
         try:
             _make_room(folder)
-            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]  # numba sets its own in the same way
+            config: Any = numba.config
+            config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = str(folder), "UserProvidedCacheLocator"  # there or nowhere
             return numba.njit(signature, cache=True, **_OPTIONS)(function)
         except Exception as error:  # noqa: BLE001  # a garbled file, a full disk: whatever it is, there is another way
             _log.warning("machine code cannot be kept in %s, this process compiles its own: %r", folder, error)
@@ -83,13 +93,16 @@ def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
 def _make_room(folder: Path) -> None:
     """Make the folder of this version where it is missing, and delete those of others.
 
-    numba looks at the function's own file to see whether its machine code is of now, not at those that it calls.
+    Raises PermissionError where somebody else may write: what lies there is run.
     """
     if not folder.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for other in folder.parent.iterdir():
-            if other != folder:
+            if other != folder and _OF_A_VERSION.fullmatch(other.name):
                 shutil.rmtree(other, ignore_errors=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _BY_OTHERS:
+        raise PermissionError(f"{folder} is not ours alone; delete it, or name another folder in {KEPT_IN}")
 
 
 def kernel(signature: Any) -> Callable[[Callable[P, R]], Kernel[P, R]]:

@@ -79,17 +79,18 @@ async def analytics_at(settings: ClickHouseSettings) -> AsyncIterator[Analytics]
 async def opened_time_series(settings: Settings) -> AsyncIterator[TimeSeries]:
     """InfluxDB where one is named, else PostgreSQL."""
     async with AsyncExitStack() as stack:
+        series: TimeSeries
         if settings.influx.url:
-            yield await stack.enter_async_context(influx_at(settings.influx))
+            series = await stack.enter_async_context(influx_at(settings.influx))
         else:
             series = PostgresTimeSeries(await stack.enter_async_context(opened_postgres(settings.postgres)))
-            stack.push_async_callback(series.close)
-            yield series
+        stack.push_async_callback(series.close)
+        yield series
 
 
 @asynccontextmanager
 async def influx_at(settings: InfluxSettings) -> AsyncIterator[TimeSeries]:
-    """The InfluxDB that the settings name."""
+    """The InfluxDB that the settings name. Who leaves the block by an error does not wait for what is not written."""
     from stores.influx.connection import open_influx  # noqa: PLC0415  # see above
     from stores.influx.time_series import InfluxTimeSeries  # noqa: PLC0415
 
@@ -97,8 +98,8 @@ async def influx_at(settings: InfluxSettings) -> AsyncIterator[TimeSeries]:
         connection = await open_influx(settings)
         stack.push_async_callback(connection.close)
         series = InfluxTimeSeries(connection)
-        stack.push_async_callback(series.close)
         yield series
+        await series.close()
 
 
 @asynccontextmanager

@@ -40,6 +40,7 @@ T = TypeVar("T")
 ONLY = "only"  # the cursor of a journal with one destination
 MAX_RECORD_BYTES = 8 << 20
 QUICK_S = 0.001  # a flush for which the event loop may wait itself: a thread's two wakings cost more
+QUICK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,32 +244,37 @@ class Journal:
     def _write_gathered(self) -> None:
         if self._writing is None and self._gathering is not None:
             self._writing, self._gathering = self._gathering, None
-            frames, self._frames = self._frames, []
-            if self._writer.flush_s < QUICK_S and self._writer.size and not self._sealing:
-                self._written(*self._write(self._writing, b"".join(frames)))
+            data, self._frames = b"".join(self._frames), []
+            if self._is_quick(len(data)):
+                self._written(self._write(self._writing, data))
             else:
-                self._disk.submit(self._write_and_tell, self._writing, b"".join(frames))
+                self._disk.submit(self._write_and_tell, self._writing, data)
 
-    def _written(
-        self,
-        flush: _Flush,
-        size: int,
-        error: RiftlineError | None,
-        begun_at: float | None,
-        sealed: Segment | None,
-    ) -> None:
-        news = sealed is not None or (self._begun_at is None) != (begun_at is None)
-        self._begun_at, self._writing = begun_at, None
-        if sealed is not None:
-            self._hand_out(sealed)
-        self._write_gathered()
-        if error is None:
-            flush.set_result(None)
+    def _is_quick(self, size: int) -> bool:
+        """Whether the event loop may write so much itself: to the open segment, and without filling it."""
+        return (
+            self._writer.flush_s < QUICK_S
+            and size <= QUICK_BYTES
+            and 0 < self._writer.size < self._bounds.segment_bytes - size
+            and not self._sealing
+        )
+
+    def _written(self, wrote: _Wrote) -> None:
+        news = wrote.sealed is not None or (self._begun_at is None) != (wrote.begun_at is None)
+        self._begun_at, self._writing = wrote.begun_at, None
+        if wrote.sealed is not None:
+            self._hand_out(wrote.sealed)
+        if wrote.error is None:
+            wrote.flush.set_result(None)
         else:
-            self._bytes -= size
-            flush.set_exception(error)
-            flush.exception()  # whoever does not await it does not want to know
+            self._bytes -= wrote.size
+            wrote.flush.set_exception(wrote.error)
+            wrote.flush.exception()  # whoever does not await it does not want to know
             news = True
+        if self._is_quick(0):
+            self._loop.call_soon(self._write_gathered)  # whoever waited for this flush does not wait for the next one
+        else:
+            self._write_gathered()
         if news:
             self.tell()
 
@@ -296,7 +302,7 @@ class Journal:
         return _Wrote(flush, len(data), error, self._writer.begun_at, sealed)
 
     def _write_and_tell(self, flush: _Flush, data: bytes) -> None:
-        self._loop.call_soon_threadsafe(self._written, *self._write(flush, data))
+        self._loop.call_soon_threadsafe(self._written, self._write(flush, data))
 
     def _seal_active(self) -> None:
         self._loop.call_soon_threadsafe(self._sealed, self._writer.finish())

@@ -63,6 +63,13 @@ def test_importing_opens_nothing() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_a_replica_imports_no_driver_that_it_does_not_use() -> None:
+    """Each costs a replica that takes over a tenth of a second or more."""
+    code = "import sys, serve_apps.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert {"pyiceberg", "sqlalchemy", "psycopg", "influxdb_client", "kafka", "chdb"}.isdisjoint(done.stdout.split())
+
+
 @pytest.mark.parametrize("lock", ["requirements/all.txt", "requirements/uv.txt", "requirements/peers.txt"])
 def test_the_locks_are_hashed_and_hold_no_address(lock: str) -> None:
     """Every pinned package has a hash, and no line names a host."""

@@ -64,6 +64,18 @@ def test_the_ingress_flags_are_set(settings: Settings) -> None:
     assert flags["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
     assert flags["RAY_SERVE_HAPROXY_METRICS_PORT"] == str(settings.cluster.haproxy_metrics_port)
     assert len(flags["RAY_SERVE_HAPROXY_SOCKET_PATH"]) < 100
+    assert "500" in flags["RAY_SERVE_HAPROXY_RETRY_ON"].split()  # Serve's own proxy, whose replica died
+
+
+def test_machine_code_is_kept_in_the_home_or_where_it_is_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Processes of the cluster have other working folders, so the path is absolute."""
+    monkeypatch.delenv("RIFTLINE_KERNELS_DIR", raising=False)
+    assert environment.cluster_environment(settings)["RIFTLINE_KERNELS_DIR"] == str(settings.home / "kernels")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RIFTLINE_KERNELS_DIR", "here")
+    assert environment.cluster_environment(settings)["RIFTLINE_KERNELS_DIR"] == str(tmp_path / "here")
 
 
 def test_a_taken_port_is_refused_by_the_name_of_its_variable(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -18,11 +19,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stores.errors import ConflictError, InvalidError, OutcomeUnknownError, OverloadedError, TransientError
+from stores.journal import journal as journal_module
 from stores.journal.journal import MAX_RECORD_BYTES, Bounds, Journal
 from stores.journal.segment_files import CorruptSegmentError, framed, split_frames
-from stores.journal.segment_writer import SegmentWriter
+from stores.journal.segment_writer import RESERVED_BYTES, SegmentWriter
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True, params=[0.0, math.inf], ids=["slow disk", "quick disk"])
+def by_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the event loop writes itself where it may: every test is run with it and without."""
+    monkeypatch.setattr(journal_module, "QUICK_S", request.param)
+    return bool(request.param)
 
 
 async def drained(journal: Journal) -> list[list[bytes]]:
@@ -153,6 +162,69 @@ async def test_records_appended_at_once_share_flushes_of_the_disk(
     await asyncio.gather(*(journal.append(str(number).encode()) for number in range(500)))
     assert len(flushes) <= 5
     assert sorted(int(record) for segment in await drained(journal) for record in segment) == list(range(500))
+    await journal.close()
+
+
+async def test_the_loop_writes_what_neither_begins_nor_fills_a_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_loop: bool
+) -> None:
+    """Those wait for more than a flush, and large ones for a long one: a thread does them."""
+    threads: list[threading.Thread] = []
+    really = SegmentWriter.write
+
+    def seen(writer: SegmentWriter, data: bytes) -> object:
+        threads.append(threading.current_thread())
+        return really(writer, data)
+
+    monkeypatch.setattr(SegmentWriter, "write", seen)
+    journal = await opened(tmp_path, segment_bytes=1 << 17, segment_age_s=3600.0)
+    records = [bytes([number]) * size for number, size in enumerate((300, 300, 1 << 16, 300, 1 << 16))]
+    for record in records:
+        await journal.append(record)
+    main = threading.main_thread()
+    assert [thread is main for thread in threads] == [False, by_loop, False, by_loop, False]
+    assert await drained(journal) == [records]
+    await journal.close()
+
+
+async def test_whoever_is_on_disk_is_told_before_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_loop: bool
+) -> None:
+    """Where the loop writes itself, the callers of one flush do not wait for the next one."""
+    events: list[str] = []
+    really = SegmentWriter.write
+
+    def seen(writer: SegmentWriter, data: bytes) -> object:
+        events.append("written")
+        return really(writer, data)
+
+    monkeypatch.setattr(SegmentWriter, "write", seen)
+    journal = await opened(tmp_path)
+    flushes = []
+    for number in range(3):
+        flushes.append(journal.add([str(number).encode()]))
+        flushes[-1].add_done_callback(lambda _: events.append("told"))
+        while len(events) < 2 * number + 1:  # noqa: ASYNC110  # until it is being written, in a thread or not
+            await asyncio.sleep(0)
+    await asyncio.gather(*flushes)
+    if by_loop:
+        assert events == ["written", "told"] * 3
+    assert sorted(events) == ["told"] * 3 + ["written"] * 3
+    assert await drained(journal) == [[b"0", b"1", b"2"]]
+    await journal.close()
+
+
+async def test_an_open_segment_has_room_ahead_and_a_sealed_one_none_too_much(tmp_path: Path) -> None:
+    """A flush that allocates costs more; what waits for hours must not hold more than it needs."""
+    journal = await opened(tmp_path, segment_age_s=3600.0)
+    for size, reserved in ((10, 1), (RESERVED_BYTES, 2), (10, 2)):
+        await journal.append(bytes([1]) * size)
+        assert the_file(tmp_path, "*.open").stat().st_size == reserved * RESERVED_BYTES
+    flushing = asyncio.create_task(journal.cursor().flush(5))
+    segment = await journal.cursor().next_segment()
+    assert segment.path.stat().st_size == segment.size == RESERVED_BYTES + 20 + 3 * 8
+    await journal.cursor().drop(segment)
+    await flushing
     await journal.close()
 
 

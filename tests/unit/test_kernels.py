@@ -159,11 +159,22 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail() -> None:
     assert "cannot be kept" in found.stderr
 
 
-def test_machine_code_of_other_versions_is_deleted(tmp_path: Path) -> None:
-    """What no code looks for any more does not stay."""
-    (tmp_path / "of-another-version" / "actors").mkdir(parents=True)
+def test_machine_code_of_other_versions_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    """What no code looks for any more does not stay; a folder that was named by mistake keeps what it has."""
+    for name in ("0123456789abcdef", "of-somebody"):
+        (tmp_path / name / "actors").mkdir(parents=True)
     _in_a_process(KEPT, tmp_path)
-    assert [folder.name for folder in tmp_path.iterdir()] == [code_version()]
+    assert {folder.name for folder in tmp_path.iterdir()} == {code_version(), "of-somebody"}
+
+
+def test_what_others_may_write_is_not_run(tmp_path: Path) -> None:
+    """The process says so and compiles for itself."""
+    folder = tmp_path / code_version()
+    folder.mkdir()
+    folder.chmod(0o777)
+    found = _in_a_process(KEPT, tmp_path)
+    assert found.stdout.split()[0] == "compiled"
+    assert "not ours alone" in found.stderr
 
 
 def _in_a_process(script: str, kept_in: Path) -> subprocess.CompletedProcess[str]:

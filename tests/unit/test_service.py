@@ -68,8 +68,11 @@ READY = SimpleNamespace(view=None, model=SimpleNamespace(ensemble=None), warning
 
 
 async def batch_of(service_: PredictionService, *questions: object) -> wire.BatchResponse:
-    """The outcomes of a batch, as clients read them."""
-    return wire.BatchResponse.model_validate_json(orjson.dumps(await service_.batch(questions, Caller())))
+    """The outcomes of a batch, as clients read them: no field more or less than is documented, and none otherwise."""
+    document = orjson.dumps(await service_.batch(questions, Caller()))
+    answered = wire.BatchResponse.model_validate_json(document)
+    assert orjson.loads(document) == orjson.loads(answered.model_dump_json())
+    return answered
 
 
 async def test_the_event_loop_is_free_while_a_batch_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from stores.domain.time_ids import new_time_id
 from stores.domain.usage import ApiCall
 from stores.errors import InvalidError, OverloadedError, RiftlineError, TransientError
 from stores.journal.journal import Bounds, Journal
+from stores.journal.segment_writer import SegmentWriter
 from stores.postgres.prediction_copy import decode
 from tests.examples import a_prediction
 
@@ -93,6 +94,33 @@ async def test_what_is_recorded_is_delivered_as_it_was(tmp_path: Path) -> None:
         assert (status.bytes_held, status.oldest_s, status.away, status.full) == (0, 0.0, (), False)
         assert status.delivered_per_s > 0
         assert await behind.record_many([]) == []
+
+
+async def test_calls_share_the_flush_of_the_next_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for them, so they cost no flush of their own, unless no answer comes for a while."""
+    flushes: list[int] = []
+    really = SegmentWriter.write
+
+    def counted(writer: SegmentWriter, data: bytes) -> object:
+        flushes.append(len(data))
+        return really(writer, data)
+
+    def call() -> ApiCall:
+        return ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200)
+
+    monkeypatch.setattr(SegmentWriter, "write", counted)
+    shelf = Shelf()
+    async with opened(tmp_path / "00", shelf) as behind:
+        for _ in range(3):
+            behind.note_calls([call(), call()])
+            await behind.record(a_prediction())
+        assert len(flushes) == 3
+        behind.note_calls([call()])
+        while len(flushes) < 4:  # noqa: ASYNC110  # the journal tells nobody
+            await asyncio.sleep(0.001)
+        behind.note_calls([call()])
+    assert len(rows_of(shelf.taken, b"C")) == 8
+    assert len(shelf.ids) == 3
 
 
 async def test_answers_go_on_while_a_destination_is_away(tmp_path: Path) -> None:

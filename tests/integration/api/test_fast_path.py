@@ -15,11 +15,12 @@ import uvicorn
 from serve_apps import fast_path, overload
 from serve_apps.api import create_api
 from serve_apps.overload import Crowd, LoopLag
+from serve_apps.service import PredictionService
 from stores.backoff import until_done
 from tests.integration.api.conftest import ORIGIN, OneView, question
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from serve_apps.api import ApiSettings
     from serve_apps.fast_path import FastPath
@@ -261,13 +262,42 @@ def test_a_stopping_replica_answers_what_it_took(api: Api) -> None:
         assert asyncio.run(under_way(replica)) == []
 
 
-def test_a_late_loop_sheds(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the event loop is too far behind, a question gets 503 with Retry-After before anything is spent on it."""
+@pytest.mark.parametrize(("bound", "value"), [("MOST_LAG_S", -1.0), ("MOST_ELSEWHERE", 0)])
+def test_a_late_loop_sheds(replica: Replica, monkeypatch: pytest.MonkeyPatch, bound: str, value: float) -> None:
+    """When the loop is too far behind, or too many wait for a model elsewhere, a question gets 503 with Retry-After
+    before anything is spent on it. A browser's is left to the app, which alone knows who may read a refusal.
+    """
     before = replica.fast.answered
-    monkeypatch.setattr(fast_path, "MOST_LAG_S", -1.0)
-    said = asyncio.run(ask(replica, [raw(question())]))
+    monkeypatch.setattr(fast_path, bound, value)
+    said = asyncio.run(ask(replica, [raw(question(), x_request_id="mine")]))
     assert (said.status, said.headers["retry-after"], said.body["code"]) == (503, "1", "overloaded")
+    assert said.headers["x-request-id"] == "mine"
+    assert asyncio.run(ask(replica, [raw(question(), origin=ORIGIN)])).status == 200
     assert replica.fast.answered == before
+
+
+def test_those_who_come_together_are_answered_together(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a pause one is answered at once, the next wait for one another; a replica that stops answers them too."""
+    crowds: list[int] = []
+    really = PredictionService.prepare
+
+    def seen(service: PredictionService, asked: Sequence[Any]) -> Any:
+        crowds.append(len(asked))
+        return really(service, asked)
+
+    monkeypatch.setattr(PredictionService, "prepare", seen)
+    monkeypatch.setattr(fast_path, "TOGETHER_S", 2.0)
+
+    async def crowd(replica: Replica) -> list[int]:
+        alone = await ask(replica, [raw(question())])
+        asking = [asyncio.create_task(ask(replica, [raw(question())])) for _ in range(8)]
+        await asyncio.sleep(0.5)  # they are there
+        replica.stop()
+        return [one.status for one in (alone, *await asyncio.gather(*asking))]
+
+    with running(api.settings) as replica:
+        assert asyncio.run(crowd(replica)) == [200] * 9
+    assert crowds == [1, 8]
 
 
 def test_those_beyond_the_crowd_are_told_to_come_back(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:

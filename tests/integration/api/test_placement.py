@@ -220,7 +220,7 @@ async def test_a_replica_that_dies_costs_no_answer(
 
 
 def test_without_a_replica_it_is_told_at_once(composed: TestClient) -> None:
-    """503 with Retry-After within the limit, and then without waiting; when they are back, answers are too."""
+    """503 with Retry-After within the limit, then without waiting, and readiness tells; then they answer again."""
     stopped = _replicas()
     for one in stopped:
         one.send_signal(signal.SIGSTOP)
@@ -231,15 +231,19 @@ def test_without_a_replica_it_is_told_at_once(composed: TestClient) -> None:
         begun = time.monotonic()
         said.append(composed.post("/predict/single", json=question(map_range=[4, 4])))
         assert time.monotonic() - begun < LIMIT_S / 2
+        told = composed.get("/ready").json()
     finally:
         for one in stopped:
             one.send_signal(signal.SIGCONT)
+    assert told["status"] == "degraded"
+    assert told["checks"]["model"] == "ok, but its replicas do not answer: only what is known is answered"
     assert [(one.status_code, one.json()["code"], "retry-after" in one.headers) for one in said] == [
         (503, "unavailable", True)
     ] * 4
     deadline = time.monotonic() + 60
     while composed.post("/predict/single", json=question(map_range=[4, 4])).status_code != 200:
         assert time.monotonic() < deadline
+    assert composed.get("/ready").json()["checks"]["model"] == "ok"
 
 
 def _replicas() -> list[psutil.Process]:
