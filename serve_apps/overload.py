@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 MOST_LAG_S = 0.25  # beyond it, what waits for the event loop would be answered too late
 TICK_S = 0.02
 MOST_ELSEWHERE = 256  # questions that wait for a model elsewhere: four for each thread that waits
-MOST_WAIT_S = 0.02  # for those before: who comes then is refused, so that those who are answered are answered in time
-ALWAYS = 32  # questions that may wait, however slow the last ones were: a pause is no overload
+MOST_WAIT_S = 0.03  # for those before: who comes then is refused, so that those who are answered are answered in time
+ALWAYS = 64  # questions that may wait, however slow the last ones were: a pause is no overload
 
 
 class LoopLag:
