@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import os
 import time
 from contextlib import suppress
@@ -53,7 +52,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path) -> None:
         self.last_name = ""
-        self.flush_s = math.inf
+        self.flush_s = 1.0  # slow, until one was quick
         self._folder = folder
         self._active: _Active | None = None
 
