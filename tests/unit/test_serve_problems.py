@@ -19,6 +19,7 @@ from serve_apps.admission import TICKET
 from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.gate import Ticket
 from serve_apps.identity import Identity
+from serve_apps.placement import Colocated
 from serve_apps.problems import MAX_DETAIL, MAX_FIELD, loggable, problem_of, problem_response
 from serve_apps.state import ServingState
 from serve_apps.wire import Prediction, PredictionRequest
@@ -164,7 +165,7 @@ async def test_without_its_database_a_service_is_degraded_until_its_journal_is_f
             raise TransientError(f"{ADDRESS}: connection refused")
 
     unused = cast("Any", None)
-    service = type("Service", (), {"state": ServingHere(unused, unused, unused)})()
+    service = type("Service", (), {"state": ServingHere(unused, Colocated(unused), unused)})()
     gate = SimpleNamespace(quotas=None)
     answer = await api.ready(
         _request(
