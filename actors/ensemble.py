@@ -127,7 +127,7 @@ class PropEnsemble:
 
     @staticmethod
     def warm() -> None:
-        """Compile all that an answer needs, once per process: some seconds of one core."""
+        """Have all machine code that an answer needs: as it was kept, or compiled for some seconds of one core."""
         forecast_series()
         read_lines()
 

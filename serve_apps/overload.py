@@ -38,10 +38,10 @@ class LoopLag:
 
 
 class Crowd:
-    """How many questions may wait to be answered together: as many as are worked out and kept in MOST_WAIT_S.
+    """How many questions may wait to be answered together: as many as are worked out in MOST_WAIT_S.
 
-    Reading questions and writing answers, about as much again, is not in it. The time of one is the shorter of the last
-    two crowds', as in `LoopLag`.
+    Reading questions, the disk and writing answers, about as much again, are not in it. The time of one is the shorter
+    of the last two crowds', as in `LoopLag`.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Crowd:
         self._before_s = math.inf
 
     def answered(self, count: int, seconds: float) -> None:
-        """So many were worked out and kept in so long."""
+        """So many were worked out in so long."""
         each_s = seconds / count
         self.most = max(ALWAYS, round(MOST_WAIT_S / min(each_s, self._before_s)))
         self._before_s = each_s

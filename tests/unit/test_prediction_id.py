@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import RFC_4122, UUID, uuid4
 
@@ -33,6 +35,26 @@ def test_ids_sort_by_their_moment_and_do_not_repeat() -> None:
     """A later id is a greater one, and ten thousand of one millisecond are all different."""
     assert new_prediction_id(NOON) < new_prediction_id(NOON + timedelta(milliseconds=1))
     assert len({new_prediction_id(NOON) for _ in range(10_000)}) == 10_000
+
+
+# in a process of its own, which has no threads: a child that kept what was drawn ahead would give the parent's next ids
+FORKED = """
+import os
+from datetime import UTC, datetime
+from stores.domain.prediction_id import new_prediction_id
+NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
+new_prediction_id(NOON)
+child = os.fork()
+print(new_prediction_id(NOON), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_has_ids_of_its_own() -> None:
+    """Of the same moment, too."""
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    assert len(set(done.stdout.split())) == 2
 
 
 def test_the_zone_of_the_clock_does_not_matter() -> None:
