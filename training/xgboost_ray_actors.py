@@ -3,26 +3,41 @@
 Each training of xgboost-ray starts three processes and more and ends them, which takes longer than to grow a hundred
 trees. While `kept_actors` is open, a training that is done lays them aside and the next takes them up. What fails
 while it trains is not kept, and what died meanwhile xgboost-ray finds and replaces as it does in any training.
+Actors that are laid aside still hold their cores: they end where a training of another shape has no room.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import ray
 import xgboost_ray.main
+from ray.util import placement_group, remove_placement_group
+from xgboost_ray.main import ENV
 
 from training.xgboost_ray_functions import Replacement
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _create_actor = xgboost_ray.main._create_actor  # noqa: SLF001
-_create_group = xgboost_ray.main._create_placement_group  # noqa: SLF001
 _create_channels = xgboost_ray.main._create_communication_processes  # noqa: SLF001
 _shutdown = xgboost_ray.main._shutdown  # noqa: SLF001
+LOOK_FOR_ROOM_S = 0.5  # how often a training that waits for cores asks whether others were laid aside
+
+
+class _Shape(NamedTuple):
+    """What a training asks of a placement group."""
+
+    cpus: float
+    gpus: float
+    resources: tuple[tuple[str, float], ...]
+    actors: int
+    strategy: str
 
 
 @dataclass(slots=True)
@@ -30,7 +45,7 @@ class _Group:
     """A placement group, what was asked of it, and its actors by rank that nobody uses."""
 
     placement: Any
-    shape: Hashable
+    shape: _Shape
     actors: dict[int, Any] = field(default_factory=dict)
 
 
@@ -40,7 +55,7 @@ class _Kept:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._channels: list[tuple[Any, Any]] = []
-        self._idle: defaultdict[Hashable, list[_Group]] = defaultdict(list)
+        self._idle: defaultdict[_Shape, list[_Group]] = defaultdict(list)
         self._in_use: dict[Any, _Group] = {}
 
     def create_channels(self, *args: Any) -> tuple[Any, Any]:
@@ -54,14 +69,30 @@ class _Kept:
     def create_group(
         self, cpus: float, gpus: float, resources: Mapping[str, float] | None, actors: int, strategy: str
     ) -> Any:
-        """A placement group with room for the actors."""
-        shape = (cpus, gpus, tuple(sorted((resources or {}).items())), actors, strategy)
+        """A placement group with room for the actors; raises `TimeoutError` where the cluster has none."""
+        shape = _Shape(cpus, gpus, tuple(sorted((resources or {}).items())), actors, strategy)
         with self._lock:
             group = self._idle[shape].pop() if self._idle[shape] else None
-        group = group or _Group(_create_group(cpus, gpus, resources, actors, strategy), shape)
+        group = group or self._new_group(shape)
         with self._lock:
             self._in_use[group.placement.id] = group
         return group.placement
+
+    def _new_group(self, shape: _Shape) -> _Group:
+        """Reserve the cores; whatever is idle while they are wanting makes way."""
+        bundle = {"CPU": shape.cpus, "GPU": shape.gpus, **dict(shape.resources)}
+        placement = placement_group([bundle] * shape.actors, strategy=shape.strategy)
+        ready = placement.ready()
+        deadline = time.monotonic() + ENV.PLACEMENT_GROUP_TIMEOUT_S
+        while not ray.wait([ready], timeout=LOOK_FOR_ROOM_S)[0]:
+            if time.monotonic() > deadline:
+                remove_placement_group(placement)
+                message = f"no room for {shape.actors} training actors of {bundle} each within"
+                message += f" {ENV.PLACEMENT_GROUP_TIMEOUT_S} s: ask for fewer actors or CPUs, or add a node;"
+                free = ray.available_resources()  # type: ignore[no-untyped-call]
+                raise TimeoutError(f"{message} free now: {free}")
+            self._end_idle()
+        return _Group(placement, shape)
 
     def create_actor(self, rank: int, *args: Any, placement_group: Any = None, **options: Any) -> Any:
         """The actor of this rank: that of the training before, the first time and after its death a new one."""
@@ -84,17 +115,27 @@ class _Kept:
             self._idle[group.shape].append(group)
             self._channels.append((rest["queue"], rest["event"]))
 
-    def end(self) -> None:
-        """End what is laid aside, and what trainings left that failed."""
+    def _end_idle(self) -> None:
         with self._lock:
-            groups = [*self._in_use.values(), *(group for idle in self._idle.values() for group in idle)]
-            channels, self._channels = self._channels, []
-            self._in_use.clear()
+            groups = [group for idle in self._idle.values() for group in idle]
             self._idle.clear()
         for group in groups:
-            _shutdown(list(group.actors.values()), placement_group=group.placement, force=True)
+            _end(group)
+
+    def end(self) -> None:
+        """End what is laid aside, and what trainings left that failed."""
+        self._end_idle()
+        with self._lock:
+            left, self._in_use = list(self._in_use.values()), {}
+            channels, self._channels = self._channels, []
+        for group in left:
+            _end(group)
         for queue, event in channels:
             _shutdown([], queue=queue, event=event, force=True)
+
+
+def _end(group: _Group) -> None:
+    _shutdown(list(group.actors.values()), placement_group=group.placement, force=True)
 
 
 def _forget(actor: Any) -> None:
