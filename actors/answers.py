@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from actors.ensemble import Forecast, sum_of
-from actors.forecast_kernel import FIGURES, Evidence, read_lines
-from actors.questions import Inferred, Question, SeriesQuestion
+from actors.forecast_kernel import FIGURES, Evidence, read_line, read_lines
+from actors.questions import Question, SeriesQuestion
 from stores.domain.props import DataTier, Side
 from stores.errors import RiftlineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
     from actors.feature_view import FeatureView
+    from actors.line_ups import Inferred
     from actors.published import PlayerEntry
     from stores.domain.props import MapRange, PropRequest, PropType
 
@@ -74,7 +73,8 @@ class Outlook(NamedTuple):
 
     def at_line(self, line: float) -> Answer:
         """The answer to one line."""
-        over, confidence, base_confidence, _, push, mean, low, high = self._figures((line,))[0].tolist()
+        base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
+        over, confidence, base_confidence, _, push, mean, low, high = _read_line()(base, calibrated, line, COVERAGE)
         return Answer(
             Side.OVER if over else Side.UNDER,
             confidence,
@@ -89,17 +89,15 @@ class Outlook(NamedTuple):
 
     def curve(self, lines: Sequence[float]) -> CurvePoints:
         """What is said of many lines; they cost hardly more than one."""
-        over, confidence, _, probability, _, mean, _, _ = self._figures(lines).T  # rows that nobody reads cost nothing
-        sides = [Side.OVER if one else Side.UNDER for one in over.tolist()]
-        return CurvePoints(sides, confidence.tolist(), probability.tolist(), mean.tolist())
-
-    def _figures(self, lines: Sequence[float]) -> NDArray[np.float64]:
         figures = np.empty((len(lines), FIGURES))
         base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
         _read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
-        return figures
+        over, confidence, _, probability, _, mean, _, _ = figures.T  # rows that nobody reads cost nothing
+        sides = [Side.OVER if one else Side.UNDER for one in over.tolist()]
+        return CurvePoints(sides, confidence.tolist(), probability.tolist(), mean.tolist())
 
 
+_read_line = cache(read_line.unchecked)
 _read_lines = cache(read_lines.unchecked)
 
 
@@ -135,7 +133,7 @@ def _outlook(question: Question, series: Sequence[SeriesQuestion], predicted: Se
         question.players,
         tuple(series),
         question.inferred(),
-        tuple(question.warnings(predicted[0].reached)),
+        question.warnings(predicted[0].reached),
     )
 
 
@@ -170,20 +168,17 @@ def _predict_alike(series: Sequence[SeriesQuestion], model: Predictor) -> Iterab
 
 def _evidence(series: Sequence[SeriesQuestion]) -> Evidence:
     """What is known of series of one shape."""
-    shares = [share for one in series for share in one.shares]
-    if len(shares) == 1:  # nearly every question: its snapshots are read where they lie
-        player, team, opponent, league = (snapshot[None] for snapshot in shares[0].evidence)
-    else:
-        snapshots = zip(*[share.evidence for share in shares], strict=True)
-        player, team, opponent, league = (np.concatenate(rows).reshape(len(shares), -1) for rows in snapshots)
+    if len(series) == 1:  # read where it lies
+        return series[0].evidence
+    player, team, opponent, league, draft, position, _ = zip(*[one.evidence for one in series], strict=True)
     return Evidence(
-        player=player,
-        team=team,
-        opponent=opponent,
-        league=league,
-        draft=np.array([share.draft for share in shares], dtype=np.float32),
-        position=np.array([[share.position for share in one.shares] for one in series]),
-        same_side=np.array(series[0].same_side),
+        np.concatenate(player),
+        np.concatenate(team),
+        np.concatenate(opponent),
+        np.concatenate(league),
+        np.concatenate(draft),
+        np.concatenate(position),
+        series[0].evidence.same_side,
     )
 
 

@@ -17,7 +17,7 @@ import orjson
 from actors.compiled_trees import CompiledTrees
 from actors.count_members import DRAFT_WIDTH, STRUCTURAL, CountMembers, Trees
 from actors.count_sums import Cells, Correlations, calibrated, sum_pmf
-from actors.forecast_kernel import Parameters, Range, forecast_series, read_lines
+from actors.forecast_kernel import Parameters, Range, forecast_series, ready_to_read
 from actors.series_results import SeriesParameters, is_sure, ways_of
 from stores.domain.distribution import CountDistribution
 from stores.domain.props import PropType
@@ -129,7 +129,7 @@ class PropEnsemble:
     def warm() -> None:
         """Have all machine code that an answer needs: as it was kept, or compiled for some seconds of one core."""
         forecast_series()
-        read_lines()
+        ready_to_read()
 
     def predict(
         self, prop: PropType, evidence: Evidence, map_range: MapRange, *, drafted: bool, best_of: int | None = None

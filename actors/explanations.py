@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from actors.answers import predict
-from actors.forecast_kernel import DIGITS
-from actors.questions import NO_CHAMPION, Share
+from actors.forecast_kernel import DIGITS, Evidence
 from stores.features.schema import (
     CHAMPION_FEATURES,
     CONTEXT_FEATURES,
@@ -73,7 +72,7 @@ _SNAPSHOTS = (
     TEAM_FEATURES,
     CONTEXT_FEATURES,
     CHAMPION_FEATURES,
-)  # of a share, in order
+)  # of the evidence, in order
 # the number that a family is best known by: which snapshot, which column, and what it is
 _LEADING: Final = {
     Family.OWN_RECORD: (0, f"{{prop}}_hl{_YEAR}", "{prop} per map, over about a year"),
@@ -149,19 +148,22 @@ def _with_usual(
     series: SeriesQuestion, families: AbstractSet[Family], usual: UsualEvidence, tournament: str
 ) -> SeriesQuestion:
     """The same question with these families at what is usual. Both teams are those of the first player's match."""
-    shares = []
-    for share, same_side in zip(series.shares, series.same_side, strict=True):
-        player, team, opponent, league = share.evidence
-        average = league[LEAGUE_AVERAGE_TEAM]
-        own, other = Family.TEAM_STRENGTH, Family.OPPONENT
-        evidence = (
-            _usual_player(player, usual.player(share.position, tournament), families),
-            average if (own if same_side else other) in families else team,
-            average if (other if same_side else own) in families else opponent,
-            usual.league if Family.LEAGUE_AND_PATCH in families else league,
-        )
-        shares.append(Share(share.position, evidence, NO_CHAMPION if Family.CHAMPION in families else share.draft))
-    return series._replace(shares=tuple(shares))
+    known, own, other = series.evidence, Family.TEAM_STRENGTH, Family.OPPONENT
+    player, team, opponent, league = (rows.copy() for rows in known[:4])
+    for at, same_side in enumerate(series.same_side):
+        average = known.league[at, LEAGUE_AVERAGE_TEAM]
+        usual_player = usual.player(int(known.position[0, at]), tournament)
+        player[at] = _usual_player(known.player[at], usual_player, families)
+        if (own if same_side else other) in families:
+            team[at] = average
+        if (other if same_side else own) in families:
+            opponent[at] = average
+        if Family.LEAGUE_AND_PATCH in families:
+            league[at] = usual.league
+    drafted = series.drafted and Family.CHAMPION not in families
+    draft = known.draft if drafted else np.full_like(known.draft, np.nan)
+    evidence = Evidence(player, team, opponent, league, draft, known.position, known.same_side)
+    return series._replace(drafted=drafted, evidence=evidence)
 
 
 def _usual_player(
@@ -185,11 +187,11 @@ def _figure(family: Family, asked: tuple[SeriesQuestion, ...], usual: list[Serie
     prop = asked[0].prop
     place = _SNAPSHOTS[at].index(column.format(prop=prop))
 
-    def read(share: Share) -> float:
-        told = float((*share.evidence, share.draft)[at][place])
-        return 1.0 if family is Family.CHAMPION and math.isnan(told) else told
+    def read(series: SeriesQuestion) -> list[float]:
+        told: list[float] = series.evidence[at][:, place].tolist()
+        return [1.0 if family is Family.CHAMPION and math.isnan(one) else one for one in told]
 
-    value, beside = ([read(share) for one in both for share in one.shares] for both in (asked, usual))
+    value, beside = ([told for one in both for told in read(one)] for both in (asked, usual))
     if family in _SUMMED:
         value, beside = [sum(value)], [sum(beside)]
     if len({*value}) > 1 or len({*beside}) > 1 or math.isnan(value[0] + beside[0]):

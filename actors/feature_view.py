@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from actors.line_ups import LineUps
 from actors.name_index import NameIndex
 from actors.published import RecentMap, champion_key
 from actors.usual_evidence import UsualEvidence
@@ -46,6 +47,7 @@ class FeatureView:
             "tournament", [e for s in shards for e in s.tournaments]
         )
         self.champions: NameIndex[ChampionEntry] = NameIndex("champion", [e for s in shards for e in s.champions])
+        self.line_ups = LineUps()
         self._player_rows = _rows((s.players, s.player_features) for s in shards)
         self._recent = {player.key: (s.recent_maps, at) for s in shards for at, player in enumerate(s.players)}
         self._team_rows = _rows((s.teams, s.team_features) for s in shards)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from actors.compiled_trees import TreeTables
 
+    # both sums of the calibrated pmf, of the one before calibration, and the mean
+    _Sums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]
+
 # Of a line: whether OVER is likelier; the likelier side's probability, its probability before calibration, that of OVER
 # and of a push, in %; the mean; both ends of the interval. The push is left out of the sides.
 FIGURES = 8
@@ -90,6 +93,7 @@ _FLOAT, _FLAG = types.float64, types.boolean
 _VECTOR, _MATRIX = types.Array(_FLOAT, 1, "C"), types.Array(_FLOAT, 2, "C")
 _INTEGERS, _TABLE = types.Array(types.int64, 1, "C"), types.Array(types.int64, 2, "C")
 _FLAGS, _FLAG_TABLE = types.Array(_FLAG, 1, "C"), types.Array(_FLAG, 2, "C")
+_FIGURES = types.UniTuple(_FLOAT, FIGURES)  # type: ignore[no-untyped-call]
 _PARAMETERS = record_type(
     Parameters,
     *(TREE_TABLES, TREE_TABLES, TREE_TABLES, _FLAG, _TABLE, _VECTOR, _FLOAT, _FLOAT, _FLOAT),
@@ -261,24 +265,63 @@ def read_lines(
     coverage: float,
     figures: NDArray[np.float64],
 ) -> None:
-    """What two pmfs say of lines, as `CountDistribution` works it out: FIGURES, of shape [lines, 8]."""
-    end = len(calibrated)
+    """As `read_line` of each line, of shape [lines, 8]."""
+    sums = _both_sums(base, calibrated)
+    low, high = _interval(sums, coverage)
+    for at in range(len(lines)):
+        told = _figures(sums, calibrated, lines[at], low, high)
+        for figure in range(FIGURES):
+            figures[at, figure] = told[figure]
+
+
+@kernel(_FIGURES(_VECTOR, _VECTOR, _FLOAT, _FLOAT))
+def read_line(
+    base: NDArray[np.float64], calibrated: NDArray[np.float64], line: float, coverage: float
+) -> tuple[float, ...]:
+    """What two pmfs say of a line, as `CountDistribution` works it out: FIGURES."""
+    sums = _both_sums(base, calibrated)
+    low, high = _interval(sums, coverage)
+    return _figures(sums, calibrated, line, low, high)
+
+
+def ready_to_read() -> None:
+    """Have the machine code that lines are read with, as it was kept or compiled now."""
+    read_line()
+    read_lines()
+
+
+@part
+def _both_sums(base: NDArray[np.float64], calibrated: NDArray[np.float64]) -> _Sums:
     up_to, from_top, mean = _sums(calibrated)
     base_up_to, base_from_top, _ = _sums(base)
+    return up_to, from_top, base_up_to, base_from_top, mean
+
+
+@part
+def _interval(sums: _Sums, coverage: float) -> tuple[int, int]:
     tail = (1.0 - coverage) / 2
-    low, high = _quantile(up_to, tail), _quantile(up_to, 1.0 - tail)
-    for at in range(len(lines)):
-        first, beyond = min(max(math.ceil(lines[at]), 0), end), min(max(math.floor(lines[at]) + 1, 0), end)
-        over, base_over = _over(up_to, from_top, first, beyond), _over(base_up_to, base_from_top, first, beyond)
-        likelier = over >= 0.5
-        figures[at, 0] = likelier
-        figures[at, 1] = _rounded(100.0 * (over if likelier else 1.0 - over))
-        figures[at, 2] = _rounded(100.0 * (base_over if likelier else 1.0 - base_over))
-        figures[at, 3] = _rounded(100.0 * over)
-        figures[at, 4] = _rounded(100.0 * (calibrated[first] if first < beyond else 0.0))
-        figures[at, 5] = _rounded(mean)
-        figures[at, 6] = low
-        figures[at, 7] = high
+    return _quantile(sums[0], tail), _quantile(sums[0], 1.0 - tail)
+
+
+@part
+def _figures(
+    sums: _Sums, calibrated: NDArray[np.float64], line: float, low: int, high: int
+) -> tuple[float, float, float, float, float, float, float, float]:
+    up_to, from_top, base_up_to, base_from_top, mean = sums
+    end = len(calibrated)
+    first, beyond = min(max(math.ceil(line), 0), end), min(max(math.floor(line) + 1, 0), end)
+    over, base_over = _over(up_to, from_top, first, beyond), _over(base_up_to, base_from_top, first, beyond)
+    likelier = over >= 0.5
+    return (
+        1.0 if likelier else 0.0,
+        _rounded(100.0 * (over if likelier else 1.0 - over)),
+        _rounded(100.0 * (base_over if likelier else 1.0 - base_over)),
+        _rounded(100.0 * over),
+        _rounded(100.0 * (calibrated[first] if first < beyond else 0.0)),
+        _rounded(mean),
+        float(low),
+        float(high),
+    )
 
 
 @part

@@ -19,7 +19,7 @@ import asyncpg
 from benchmarks.fresh_server import started
 from benchmarks.paired import Way, by_callers, chunks, command, race
 from serve_apps.destinations import Destinations
-from serve_apps.write_behind import opened_write_behind
+from serve_apps.write_behind import encoded, opened_write_behind
 from stores.clock import utc_now
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.predictions import PredictionRecord
@@ -85,7 +85,7 @@ def new_records(count: int) -> list[PredictionRecord]:
     """Records with ids of now, of many players."""
     questions = [replace(SAMPLE.request, player_names=(f"Player {number}",)) for number in range(PLAYERS)]
     return [
-        replace(SAMPLE, prediction_id=new_prediction_id(utc_now()), request=questions[number % PLAYERS])
+        SAMPLE._replace(prediction_id=new_prediction_id(utc_now()), request=questions[number % PLAYERS])
         for number in range(count)
     ]
 
@@ -94,7 +94,7 @@ def row_of(record: PredictionRecord) -> tuple[Any, ...]:
     """The record as a plain INSERT takes it, in the order of COLUMNS."""
     request = record.request
     values = {field.name: getattr(request, field.name) for field in fields(request)}
-    values |= {field.name: getattr(record, field.name) for field in fields(record)}
+    values |= record._asdict()
     values |= {"created_at": record.created_at, "map_range": (request.map_range.first, request.map_range.last)}
     return tuple(values[name] for name in COLUMNS)
 
@@ -184,11 +184,38 @@ async def races(rounds: int) -> AsyncIterator[dict[str, Any]]:
             stack.push_async_callback(plain.close)
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 assert await alone.fetchval(f"SHOW {setting}") == "on"
-            ways = _ways(pool, PlainInserts(alone, plain), behind)
+            ways = _ways(pool, PlainInserts(alone, plain), Journalled(behind))
             yield await race("Store predictions in PostgreSQL", "predictions/s", ways, rounds)
 
 
-def _ways(pool: Pool, plain: PlainInserts, behind: WriteBehind) -> list[Way]:
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """As a gateway keeps its answers: on its own disk first."""
+
+    behind: WriteBehind
+
+    async def of_64(self, records: Sequence[PredictionRecord]) -> None:
+        """One a call, by 64 callers."""
+        await by_callers(64, records, self._keep)
+
+    async def of_1000(self, records: Sequence[PredictionRecord]) -> None:
+        """One a call, by 1000 callers."""
+        await by_callers(1000, records, self._keep)
+
+    async def many(self, records: Sequence[PredictionRecord]) -> None:
+        """1000 a call."""
+        for part in chunks(records, 1000):
+            await self.behind.add(list(map(encoded, part)))
+
+    async def delivered(self) -> None:
+        """All of them are in the database."""
+        await self.behind.flush(DELIVERED_WITHIN_S)
+
+    def _keep(self, record: PredictionRecord) -> Awaitable[None]:
+        return self.behind.add([encoded(record)])
+
+
+def _ways(pool: Pool, plain: PlainInserts, behind: Journalled) -> list[Way]:
     store = PostgresPredictions(pool)
 
     async def of_64(records: Sequence[PredictionRecord]) -> None:
@@ -200,19 +227,6 @@ def _ways(pool: Pool, plain: PlainInserts, behind: WriteBehind) -> list[Way]:
     async def many(records: Sequence[PredictionRecord]) -> None:
         for part in chunks(records, 1000):
             assert not any(await store.record_many(part))
-
-    async def behind_of_64(records: Sequence[PredictionRecord]) -> None:
-        await by_callers(64, records, behind.record)
-
-    async def behind_of_1000(records: Sequence[PredictionRecord]) -> None:
-        await by_callers(1000, records, behind.record)
-
-    async def behind_many(records: Sequence[PredictionRecord]) -> None:
-        for part in chunks(records, 1000):
-            assert not any(await behind.record_many(part))
-
-    async def delivered() -> None:
-        await behind.flush(DELIVERED_WITHIN_S)
 
     single, pooled = "asyncpg INSERT, one by one", f"asyncpg INSERT, 64 callers, pool of {DRIVERS_POOL}"
     bulk = "asyncpg executemany, 1000 a transaction"
@@ -226,9 +240,9 @@ def _ways(pool: Pool, plain: PlainInserts, behind: WriteBehind) -> list[Way]:
         Inserts(pool, 4000, plain.many).way(bulk),
         Inserts(pool, 5000, plain.copied).way("asyncpg COPY, 1000 a transaction", bulk),
         Inserts(pool, 5000, many).way(store_many, bulk),
-        Inserts(pool, 6000, behind_of_64, delivered).way("riftline journal, 64 callers", store_64),
-        Inserts(pool, 10_000, behind_of_1000, delivered).way("riftline journal, 1000 callers", store_1000),
-        Inserts(pool, 10_000, behind_many, delivered).way("riftline journal, 1000 a call", store_many),
+        Inserts(pool, 6000, behind.of_64, behind.delivered).way("riftline journal, 64 callers", store_64),
+        Inserts(pool, 10_000, behind.of_1000, behind.delivered).way("riftline journal, 1000 callers", store_1000),
+        Inserts(pool, 10_000, behind.many, behind.delivered).way("riftline journal, 1000 a call", store_many),
     ]
 
 

@@ -73,8 +73,8 @@ class Stage(NamedTuple):
     attribute: str
 
 
-_WHOLE, _ADMIT, _PREPARE, _LOOK, _PREDICT, _RECORD, _KEEP, _GIVE = (
-    *("event loop", "admit", "prepare", "look", "forecast", "record", "keep", "reply and count"),
+_WHOLE, _ADMIT, _PREPARE, _LOOK, _PREDICT, _ANSWER, _KEEP, _GIVE = (
+    *("event loop", "admit", "prepare", "look", "forecast", "answer", "keep", "reply and count"),
 )
 STAGES = (
     Stage("parse HTTP", _WHOLE, AnswerProtocol, "_whole"),
@@ -88,11 +88,11 @@ STAGES = (
     Stage(_PREDICT, _LOOK, PropEnsemble, "predict"),
     Stage("machine code", _PREDICT, ensemble, "_run"),
     Stage("warnings", _LOOK, Question, "warnings"),
-    Stage(_RECORD, _PREPARE, PredictionService, "_record"),
-    Stage("answer the line", _RECORD, Outlook, "at_line"),
-    Stage("document", _PREPARE, service, "_document"),
+    Stage(_ANSWER, _PREPARE, PredictionService, "_ready"),
+    Stage("read the line", _ANSWER, Outlook, "at_line"),
+    Stage("document", _ANSWER, service, "_document"),
+    Stage("encode the row", _ANSWER, service, "encoded"),
     Stage(_KEEP, _WHOLE, FastPath, "_keep"),
-    Stage("encode the row", _KEEP, fast_path, "encoded"),
     Stage("journal", _KEEP, WriteBehind, "add"),
     Stage(_GIVE, _WHOLE, FastPath, "_give"),
     Stage("write HTTP", _GIVE, AnswerProtocol, "_reply"),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -66,6 +65,7 @@ _DESCRIPTION = """Calibrated probabilities for player props of professional Leag
 One predictive distribution answers every line, so single, batch and curve always agree. Errors are
 `application/problem+json` with a stable `code`, and name the `field` that is wrong."""
 
+JSON = "application/json"
 _SHOWN: dict[str, Any] = {
     "title": "Riftline",
     "version": "1",
@@ -163,10 +163,16 @@ catalogue = APIRouter(tags=["catalogue"], responses=problems_of(*READ))
 operations = APIRouter(tags=["operations"], responses=problems_of(*_LIVENESS))
 
 
-@predictions.post("/predict/single", summary="Over or under one line", responses=problems_of(*WRITE))
-async def predict_single(body: wire.PredictionRequest, request: Request) -> wire.Prediction:
+@predictions.post(
+    "/predict/single",
+    summary="Over or under one line",
+    response_model=wire.Prediction,
+    responses=problems_of(*WRITE),
+)
+async def predict_single(body: wire.PredictionRequest, request: Request) -> Response:
     """Answer one question. The answer is on disk before it is given, and in the database a moment later."""
-    return await _service(request).single(body.to_domain(), caller_of(request), explained=body.explain)
+    answered = await _service(request).single(body.to_domain(), caller_of(request), explained=body.explain)
+    return Response(answered, media_type=JSON)
 
 
 @predictions.post(
@@ -179,8 +185,7 @@ async def predict_batch(body: wire.BatchRequest, request: Request) -> Response:
     """Answer many questions. The status is 200 even if items failed: look at each item's `status`."""
     ticket = request.scope[TICKET]
     await request.app.state.gate.charge(ticket.identity, ticket.address, len(body.requests) - 1)
-    answered = await _service(request).batch(body.requests, caller_of(request))
-    return Response(orjson.dumps(answered), media_type="application/json")  # a model would be read and written anew
+    return Response(await _service(request).batch(body.requests, caller_of(request)), media_type=JSON)
 
 
 @predictions.get("/predict/curve/{player_id}", summary="One distribution at many lines", responses=problems_of(*READ))

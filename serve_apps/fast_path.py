@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import orjson
 from pydantic import ValidationError
 
 from serve_apps.answer_protocol import Answered, own_socket
@@ -23,23 +22,25 @@ from serve_apps.request_context import HEADER, request_id_of
 from serve_apps.service import Caller
 from serve_apps.usage_log import call_of
 from serve_apps.wire import PredictionRequest
-from serve_apps.write_behind import encoded
+from stores.clock import utc_now
 from stores.errors import InvalidError, OverloadedError, RiftlineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
 
     from starlette.datastructures import State
 
     from serve_apps.answer_protocol import Asked
     from serve_apps.gate import Gate, Ticket
     from serve_apps.request_metrics import RequestMetrics
-    from serve_apps.service import PredictionService, Prepared
+    from serve_apps.service import PredictionService, Ready
     from serve_apps.write_behind import WriteBehind
     from stores.domain.props import PropRequest
     from stores.domain.usage import ApiCall
 
 PATH: Final = "/predict/single"
+COUNTED_S = 0.05  # counts of many at once cost a third of one after each answer; a crash loses as much
 TOGETHER_S = 0.003  # questions that come within it are answered together: a question alone costs twice as much
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _ACCEPTED = frozenset({b"*/*", b"application/json", b"application/vnd.riftline.v1+json"})
@@ -68,6 +69,7 @@ class FastPath:
         self._metrics = metrics
         self._lag = lag
         self._waiting: list[_Call] = []
+        self._given: list[_Given] = []
         self._next_at = 0.0  # in the loop's time
         self._crowd = Crowd()
         self._later: set[asyncio.Task[None]] = set()
@@ -119,60 +121,68 @@ class FastPath:
                 self._later.add(later)  # nobody else holds it
                 later.add_done_callback(self._later.discard)
         try:
-            prepared = self._service.prepare([(call.request, call.caller) for call in calls])
+            ready = self._service.prepare([(call.request, call.caller) for call in calls])
         except Exception as error:  # noqa: BLE001  # whatever it is, the callers hear of it
-            prepared = [error] * len(calls)
-        self._keep(calls, prepared)
+            ready = [error] * len(calls)
+        self._keep(calls, ready)
         if calls:
             self._crowd.answered(len(calls), time.perf_counter() - begun)
 
     async def _answer_later(self, call: _Call) -> None:
         try:
-            prepared: Prepared | Exception = await self._service.prepare_later(call.request, call.caller)
+            ready: Ready | Exception = await self._service.prepare_later(call.request, call.caller)
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller hears of it
-            prepared = error
-        self._keep([call], [prepared])
+            ready = error
+        self._keep([call], [ready])
 
-    def _keep(self, calls: Sequence[_Call], prepared: Sequence[Prepared | Exception]) -> None:
-        kept, rows, refused = [], [], []
-        for call, found in zip(calls, prepared, strict=True):
-            try:
-                rows.append(call.row_of(found))
-                kept.append(call)
-            except Exception as error:  # noqa: BLE001  # as above
-                refused.append((call, call.failed(error)))
+    def _keep(self, calls: Sequence[_Call], answers: Sequence[Ready | Exception]) -> None:
+        kept: list[tuple[_Call, Ready]] = []
+        refused = []
+        for call, ready in zip(calls, answers, strict=True):
+            if isinstance(ready, Exception):
+                refused.append((call, call.failed(ready)))
+            else:
+                kept.append((call, ready))
         self._give(refused)
-        if not rows:
+        if not kept:
             return
         try:
-            flushed = self._behind.add(rows)
+            flushed = self._behind.add([ready.row for _, ready in kept])
         except Exception as error:  # noqa: BLE001  # as above
-            self._give([(call, call.failed(error)) for call in kept])
+            self._give([(call, call.failed(error)) for call, _ in kept])
         else:
             flushed.add_done_callback(partial(self._flushed, kept))
 
-    def _flushed(self, calls: Sequence[_Call], flushed: asyncio.Future[None]) -> None:
+    def _flushed(self, kept: Sequence[tuple[_Call, Ready]], flushed: asyncio.Future[None]) -> None:
         """Give the answers now that they are on disk, or say that they are not."""
         error = asyncio.CancelledError() if flushed.cancelled() else flushed.exception()
         if error is None:
-            self._give([(call, call.said()) for call in calls])
+            self._give([(call, call.said(ready.body)) for call, ready in kept])
         else:
             told = error if isinstance(error, Exception) else OverloadedError("the journal was closed")
-            self._give([(call, call.failed(told)) for call in calls])
+            self._give([(call, call.failed(told)) for call, _ in kept])
 
     def _give(self, answers: Sequence[tuple[_Call, Answered]]) -> None:
-        """Reply, then count: nobody waits for the count."""
+        """Reply; the count is made later, of many at once."""
         for call, answered in answers:
             self.answered += 1
             call.reply(answered)
-        notes = []
-        for call, answered in answers:
-            seconds = time.perf_counter() - call.begun
-            self._metrics.note(PATH, "POST", answered.status, seconds, len(answered.body))
-            with suppress(RiftlineError):  # a head that no table takes is no reason to fail an answer
-                notes.append(call.as_call(answered, seconds))
-        if notes:
-            self._behind.note_calls(notes)
+        if not self._given:
+            asyncio.get_running_loop().call_later(COUNTED_S, self.count)
+        self._given.append(_Given(answers, time.perf_counter(), utc_now()))
+
+    def count(self) -> None:
+        """Count what was answered, and keep it as calls."""
+        given, self._given = self._given, []
+        calls: list[ApiCall] = []
+        for answers, done, at in given:
+            for call, answered in answers:
+                seconds = done - call.begun
+                self._metrics.note(PATH, "POST", answered.status, seconds, len(answered.body))
+                with suppress(RiftlineError):  # a head that no table takes is no reason to fail an answer
+                    calls.append(call.as_call(answered, at, seconds))
+        if calls:
+            self._behind.note_calls(calls)
 
     def _admitted(self, asked: Asked) -> tuple[PropRequest, Ticket] | None:
         """The question and the leave to ask it; None: nothing was counted, and the app finds out what is wrong."""
@@ -197,6 +207,7 @@ async def opened_fast_path(state: State) -> AsyncIterator[None]:
         with own_socket(state.fast_path):
             yield
     finally:
+        state.fast_path.count()
         measuring.cancel()
         await asyncio.gather(measuring, return_exceptions=True)
 
@@ -204,7 +215,7 @@ async def opened_fast_path(state: State) -> AsyncIterator[None]:
 class _Call:
     """One question on its way: what its answer waits for is the disk."""
 
-    __slots__ = ("asked", "begun", "body", "caller", "head", "reply", "request", "ticket")
+    __slots__ = ("asked", "begun", "caller", "head", "reply", "request", "ticket")
 
     def __init__(  # noqa: PLR0913, PLR0917  # made once, for each question
         self,
@@ -223,27 +234,27 @@ class _Call:
         self.reply = reply
         self.request = request
         self.caller = caller
-        self.body = b""
 
-    def row_of(self, prepared: Prepared | Exception) -> bytes:
-        """What is to be kept before the answer is given. Raises what kept it from being prepared."""
-        if isinstance(prepared, Exception):
-            raise prepared
-        self.body = orjson.dumps(prepared.document)  # what cannot be said is not recorded
-        return encoded(prepared.record)
-
-    def said(self) -> Answered:
+    def said(self, body: bytes) -> Answered:
         """The answer."""
-        return Answered(200, (*_HEADERS, (HEADER, self.head.request_id), *self.ticket.headers), self.body)
+        return Answered(200, (*_HEADERS, (HEADER, self.head.request_id), *self.ticket.headers), body)
 
     def failed(self, error: Exception) -> Answered:
         """What went wrong."""
         return _problem(error, self.head, self.ticket.headers)
 
-    def as_call(self, answered: Answered, seconds: float) -> ApiCall:
+    def as_call(self, answered: Answered, at: datetime, seconds: float) -> ApiCall:
         """What is kept of it. Raises InvalidError as `call_of`."""
         sizes = len(self.asked.body), len(answered.body)
-        return call_of((PATH, "POST", answered.status), self.ticket, seconds, sizes, self.head.user_agent)
+        return call_of((PATH, "POST", answered.status), self.ticket, at, seconds, sizes, self.head.user_agent)
+
+
+class _Given(NamedTuple):
+    """Answers that were given together, and when: by the process's clock and by that of the world."""
+
+    answers: Sequence[tuple[_Call, Answered]]
+    done: float
+    at: datetime
 
 
 def _plain(headers: Sequence[tuple[bytes, bytes]]) -> _Head | None:

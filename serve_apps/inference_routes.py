@@ -106,7 +106,7 @@ async def infer(name: Name, body: InferenceRequest, request: Request) -> Inferen
     await request.app.state.gate.charge(ticket.identity, ticket.address, len(questions) - 1)
     agent, identity = request.headers.get("user-agent"), ticket.identity
     caller = Caller(ticket.address, agent[:500] if agent else None, identity.user_id, identity.api_key_id)
-    answers = _all_of(BatchResponse.model_validate(await _service(request).batch(questions, caller)))
+    answers = _all_of(BatchResponse.model_validate_json(await _service(request).batch(questions, caller)))
     return InferenceResponse(
         model_name=MODEL,
         model_version=answers[0].model_version,

@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
 from actors.ensemble import Forecast, PropEnsemble
-from actors.forecast_kernel import Evidence, read_lines
+from actors.forecast_kernel import Evidence, ready_to_read
 from serve_apps.circuit_breaker import CircuitBreaker, State
 from serve_apps.gathering import Gathering
 from serve_apps.model_replica import MOST_SERIES, Asked, ModelKey, Said
@@ -104,7 +104,7 @@ class Composed:
                 f"the model was trained on features {record.feature_version}, this code computes {FEATURE_VERSION}; "
                 "train again with `riftline train`"
             )
-        await asyncio.to_thread(read_lines)
+        await asyncio.to_thread(ready_to_read)
         key = ModelKey.of(record)
         said = await self._everywhere(key)
         refused = [one for one in said if isinstance(one, Exception)]

@@ -7,17 +7,20 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
+import orjson
+
 from actors.answers import curve_lines, look, look_all
 from actors.explanations import explain
 from serve_apps import wire
 from serve_apps.answer_cache import AnswerCache
 from serve_apps.problems import problem_of
+from serve_apps.write_behind import encoded
 from stores.domain.prediction_id import new_prediction_id
 from stores.domain.predictions import PredictionRecord
-from stores.errors import TransientError
+from stores.errors import RiftlineError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
@@ -27,10 +30,10 @@ if TYPE_CHECKING:
     from actors.feature_view import FeatureView
     from serve_apps.state import LoadedModel, ServingState
     from stores.domain.props import PropRequest
-    from stores.errors import RiftlineError
 
 API_VERSION = "v1"
 SOURCE = "api"
+AT_ONCE = 250  # questions of a batch: what is made for them finds room in the processor's caches
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -45,9 +48,10 @@ class Caller(NamedTuple):
 
 
 class _Occasion(NamedTuple):
-    """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile."""
+    """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile, and a moment."""
 
     begun_s: float
+    now: datetime
     view: FeatureView
     model: LoadedModel
     warnings: tuple[str, ...]
@@ -60,22 +64,20 @@ class _Asked(NamedTuple):
     explained: bool
 
 
-class Prepared(NamedTuple):
-    """The record of an answer, and the answer as `wire.Prediction` reads; it is given once the record is kept."""
+class Ready(NamedTuple):
+    """An answer that is given once it is kept: its ``row`` as the journal keeps it, and its ``body``, JSON as
+    `wire.Prediction` reads it.
+    """
 
-    record: PredictionRecord
-    document: dict[str, Any]
+    row: bytes
+    body: bytes
 
 
-class Records(Protocol):
+class Rows(Protocol):
     """Keeps answers before they are given (`serve_apps.write_behind.WriteBehind`)."""
 
-    async def record(self, record: PredictionRecord) -> None:
-        """Keep one; it survives the kill of this process when this returns."""
-        ...
-
-    async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
-        """Keep many, each failing alone: the error of each in order, None where it is kept."""
+    def add(self, rows: Sequence[bytes]) -> Awaitable[None]:
+        """Keep them all or none; they survive the kill of this process when this is done."""
         ...
 
 
@@ -89,7 +91,7 @@ class PredictionService:
     def __init__(
         self,
         state: ServingState,
-        store: Records,
+        store: Rows,
         now: Callable[[], datetime],
         threads: ThreadPoolExecutor | None = None,
     ) -> None:
@@ -99,14 +101,17 @@ class PredictionService:
         self._now = now
         self._threads = threads
 
-    async def single(self, request: PropRequest, caller: Caller, *, explained: bool = False) -> wire.Prediction:
-        """Answer one question, and explain it in a thread. Raises a RiftlineError that names what is wrong."""
+    async def single(self, request: PropRequest, caller: Caller, *, explained: bool = False) -> bytes:
+        """Answer one question, and explain it in a thread: JSON as `wire.Prediction` reads it.
+
+        Raises a RiftlineError that names what is wrong.
+        """
         occasion = self._occasion()
         outlook, known = await self._look(request, occasion.view, occasion.model)
         why = await self._aside(partial(_explanation, outlook, occasion)) if explained else None
-        prepared = self._prepared(request, caller, outlook, occasion, known=known)
-        await self._store.record(prepared.record)
-        return wire.Prediction.model_validate({**prepared.document, "explanation": why})
+        ready = self._ready(request, caller, outlook, occasion, known=known, why=why)
+        await self._store.add([ready.row])
+        return ready.body
 
     def at_once(self, request: PropRequest) -> bool:
         """Whether `prepare` need not wait for a model elsewhere."""
@@ -117,7 +122,7 @@ class PredictionService:
         except TransientError:
             return False
 
-    def prepare(self, asked: Sequence[tuple[PropRequest, Caller]]) -> list[Prepared | Exception]:
+    def prepare(self, asked: Sequence[tuple[PropRequest, Caller]]) -> list[Ready | Exception]:
         """The answer to each question, or what `single` would raise; what is alike is computed together."""
         occasion = _tried(self._occasion)
         if isinstance(occasion, Exception):
@@ -128,29 +133,31 @@ class PredictionService:
         return [
             outlook
             if isinstance(outlook, Exception)
-            else _tried(self._prepared, request, caller, outlook, occasion, known=known)
+            else _tried(self._ready, request, caller, outlook, occasion, known=known)
             for (request, caller), (outlook, known) in zip(asked, looked, strict=True)
         ]
 
-    async def prepare_later(self, request: PropRequest, caller: Caller) -> Prepared:
+    async def prepare_later(self, request: PropRequest, caller: Caller) -> Ready:
         """As `prepare`, where that would wait. Raises as `single` does."""
         occasion = self._occasion()
         outlook, known = await self._look(request, occasion.view, occasion.model)
-        return self._prepared(request, caller, outlook, occasion, known=known)
+        return self._ready(request, caller, outlook, occasion, known=known)
 
-    async def batch(self, requests: Sequence[Any], caller: Caller) -> dict[str, Any]:
+    async def batch(self, requests: Sequence[Any], caller: Caller) -> bytes:
         """Answer many questions, each failing alone, in a thread: meanwhile the event loop serves others.
 
-        The answer is as `wire.BatchResponse` reads: to make a model of it costs a sixth of the whole.
+        The answer is JSON as `wire.BatchResponse` reads it: to make a model of it costs a sixth of the whole.
         """
         answered = await self._aside(partial(self._answer_all, requests, caller))
-        records = [one.record for one in answered if isinstance(one, Prepared)]
-        stored = iter(await self._store.record_many(records))
-        items = [
-            _item(index, one, next(stored)) if isinstance(one, Prepared) else one for index, one in enumerate(answered)
-        ]
-        succeeded = sum(item["status"] == 200 for item in items)
-        return {"items": items, "succeeded": succeeded, "failed": len(items) - succeeded}
+        rows = [one.row for one in answered if isinstance(one, Ready)]
+        try:
+            if rows:
+                await self._store.add(rows)
+        except RiftlineError as lost:
+            answered = [lost if isinstance(one, Ready) else one for one in answered]
+        succeeded = sum(isinstance(one, Ready) for one in answered)
+        items = [_item(index, one) for index, one in enumerate(answered)]
+        return orjson.dumps({"items": items, "succeeded": succeeded, "failed": len(items) - succeeded})
 
     async def curve(self, request: PropRequest, lines: Sequence[float] | None) -> wire.Curve:
         """One distribution read at many lines; by default every half line that is not all but decided."""
@@ -184,40 +191,51 @@ class PredictionService:
     async def _aside(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    def _answer_all(self, requests: Sequence[Any], caller: Caller) -> list[Prepared | dict[str, Any]]:
-        """Record and answer of each request, or the item that says what is wrong with it; nothing is stored yet."""
-        asked = [_tried(_question, raw) for raw in requests]
-        answers = iter(self._answers([one for one in asked if not isinstance(one, Exception)], caller))
-        found = [one if isinstance(one, Exception) else next(answers) for one in asked]
-        return [_failed(index, one) if isinstance(one, Exception) else one for index, one in enumerate(found)]
-
-    def _answers(self, questions: Sequence[_Asked], caller: Caller) -> list[Prepared | Exception]:
+    def _answer_all(self, requests: Sequence[Any], caller: Caller) -> list[Ready | Exception]:
+        """The answer to each request, or what is wrong with it; nothing is kept yet."""
         occasion = _tried(self._occasion)
+        parts = (requests[at : at + AT_ONCE] for at in range(0, len(requests), AT_ONCE))
+        return [one for part in parts for one in self._answer_some(part, caller, occasion)]
+
+    def _answer_some(
+        self, requests: Sequence[Any], caller: Caller, occasion: _Occasion | Exception
+    ) -> Iterator[Ready | Exception]:
+        asked = [_tried(_question, raw) for raw in requests]
         if isinstance(occasion, Exception):
-            return [occasion] * len(questions)
+            return (one if isinstance(one, Exception) else occasion for one in asked)
+        good = [one for one in asked if isinstance(one, _Asked)]
+        outlooks = _outlooks([one.request for one in good], occasion)
+        answers = (self._answer(*of_one, caller, occasion) for of_one in zip(good, outlooks, strict=True))
+        return (one if isinstance(one, Exception) else next(answers) for one in asked)
 
-        def said(asked: _Asked, outlook: Outlook) -> Prepared:
-            why = _explanation(outlook, occasion).model_dump(mode="json") if asked.explained else None
-            prepared = self._prepared(asked.request, caller, outlook, occasion)
-            prepared.document["explanation"] = why
-            return prepared
-
-        outlooks = _outlooks([asked.request for asked in questions], occasion)
-        return [
-            outlook if isinstance(outlook, Exception) else _tried(said, asked, outlook)
-            for asked, outlook in zip(questions, outlooks, strict=True)
-        ]
+    def _answer(
+        self, asked: _Asked, outlook: Outlook | Exception, caller: Caller, occasion: _Occasion
+    ) -> Ready | Exception:
+        if isinstance(outlook, Exception):
+            return outlook
+        try:
+            why = _explanation(outlook, occasion) if asked.explained else None
+            return self._ready(asked.request, caller, outlook, occasion, why=why)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with one, the others are answered
+            return error
 
     def _occasion(self) -> _Occasion:
         state = self.state
-        return _Occasion(time.perf_counter(), state.view, state.model, state.warnings())
+        return _Occasion(time.perf_counter(), self._now(), state.view, state.model, state.warnings())
 
-    def _prepared(
-        self, request: PropRequest, caller: Caller, outlook: Outlook, occasion: _Occasion, *, known: bool = False
-    ) -> Prepared:
+    def _ready(  # noqa: PLR0913 — who asked what, and what is known
+        self,
+        request: PropRequest,
+        caller: Caller,
+        outlook: Outlook,
+        occasion: _Occasion,
+        *,
+        known: bool = False,
+        why: wire.Explanation | None = None,
+    ) -> Ready:
         answer, source = outlook.at_line(request.prop_value), occasion.view.source
         record = PredictionRecord(
-            prediction_id=new_prediction_id(self._now()),
+            prediction_id=new_prediction_id(occasion.now),
             request=request,
             prediction=answer.prediction,
             confidence=answer.confidence,
@@ -231,14 +249,14 @@ class PredictionService:
             lake_snapshot_id=source.lake_snapshot_id,
             processing_time_ms=round((time.perf_counter() - occasion.begun_s) * 1e3, 3),
             cache_hit=known,
-            warnings=answer.warnings + occasion.warnings,
+            warnings=answer.warnings + occasion.warnings if occasion.warnings else answer.warnings,
             user_id=caller.user_id,
             client_ip=caller.address,
             user_agent=caller.user_agent,
             api_version=API_VERSION,
             request_source=SOURCE,
         )
-        return Prepared(record, _document(record, answer))
+        return Ready(encoded(record), orjson.dumps(_document(record, answer, why)))
 
 
 def _question(raw: Any) -> _Asked:
@@ -287,9 +305,9 @@ def _explanation(outlook: Outlook, occasion: _Occasion) -> wire.Explanation:
     )
 
 
-def _document(record: PredictionRecord, answer: Answer) -> dict[str, Any]:
+def _document(record: PredictionRecord, answer: Answer, why: wire.Explanation | None) -> dict[str, Any]:
     """The answer's fields, in their order."""
-    inferred = answer.inferred
+    players, roles, team, opponent, tournament = answer.inferred
     return {
         "prediction_id": record.prediction_id,
         "prediction": record.prediction,
@@ -301,11 +319,11 @@ def _document(record: PredictionRecord, answer: Answer) -> dict[str, Any]:
         "data_tier": int(record.data_tier),
         "data_tier_meaning": record.data_tier.meaning,
         "inferred": {
-            "players": inferred.players,
-            "position_roles": inferred.position_roles,
-            "team": inferred.team,
-            "opponent": inferred.opponent,
-            "tournament": inferred.tournament,
+            "players": players,
+            "position_roles": roles,
+            "team": team,
+            "opponent": opponent,
+            "tournament": tournament,
         },
         "model_version": record.model_version,
         "feature_version": record.feature_version,
@@ -313,17 +331,13 @@ def _document(record: PredictionRecord, answer: Answer) -> dict[str, Any]:
         "processing_time_ms": record.processing_time_ms,
         "cache_hit": record.cache_hit,
         "warnings": record.warnings,
-        "explanation": None,
+        "explanation": None if why is None else why.model_dump(mode="json"),
     }
 
 
-def _item(index: int, answered: Prepared, lost: Exception | None) -> dict[str, Any]:
-    """The outcome of a batch's question; ``lost`` is why its answer could not be kept."""
-    if lost is not None:
-        return _failed(index, lost)
-    return {"index": index, "status": 200, "result": answered.document, "problem": None}
-
-
-def _failed(index: int, error: Exception) -> dict[str, Any]:
-    problem = problem_of(error)
+def _item(index: int, answered: Ready | Exception) -> dict[str, Any]:
+    """The outcome of a batch's question."""
+    if isinstance(answered, Ready):
+        return {"index": index, "status": 200, "result": orjson.Fragment(answered.body), "problem": None}
+    problem = problem_of(answered)
     return {"index": index, "status": problem.status, "result": None, "problem": problem.model_dump()}

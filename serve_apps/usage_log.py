@@ -19,6 +19,7 @@ from stores.postgres.time_series import PostgresTimeSeries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,6 +77,7 @@ def _keep(scope: Scope, status: int, seconds: float, size: int) -> None:
         call = call_of(
             (endpoint, scope["method"], status),
             ticket,
+            utc_now(),
             seconds,
             (int(length) if length.isdigit() else None, size),
             headers.get(b"user-agent", b"").decode("latin-1")[:MAX_USER_AGENT] or None,
@@ -83,16 +85,21 @@ def _keep(scope: Scope, status: int, seconds: float, size: int) -> None:
         behind.note_calls([call])
 
 
-def call_of(
-    answered: tuple[str, str, int], ticket: Ticket, seconds: float, sizes: tuple[int | None, int], agent: str | None
+def call_of(  # noqa: PLR0913, PLR0917  # who asked what, when and how long it took
+    answered: tuple[str, str, int],
+    ticket: Ticket,
+    at: datetime,
+    seconds: float,
+    sizes: tuple[int | None, int],
+    agent: str | None,
 ) -> ApiCall:
-    """A call that was just ``answered``: route, method and status; ``sizes`` are the bytes of request and answer.
+    """A call that was ``answered``: route, method and status; ``sizes`` are the bytes of request and answer.
 
     Raises InvalidError for what no table takes.
     """
     endpoint, method, status = answered
     return ApiCall(
-        usage_id=new_time_id(utc_now()),
+        usage_id=new_time_id(at),
         endpoint=endpoint,
         http_method=method,
         status_code=status,

@@ -51,11 +51,11 @@ class QueueStatus:
 
 
 class WriteBehind:
-    """Guarantee: when `record` returns, the answer is on this machine's disk, survives a kill -9 of this process, and
-    comes to each destination once, whatever is away meanwhile; what raises has recorded nothing, except for
+    """Guarantee: when `add` is done, the answers are on this machine's disk, survive a kill -9 of this process, and
+    come to each destination once, whatever is away meanwhile; what raises has recorded nothing, except for
     OutcomeUnknownError.
 
-    The journal is bounded: when PostgreSQL has been away for too long, `record` raises OverloadedError. Any other
+    The journal is bounded: when PostgreSQL has been away for too long, `add` raises OverloadedError. Any other
     destination may be behind by half of the bound; then its oldest segments are let go and counted, for PostgreSQL has
     them. Each replica owns a journal; those of dead replicas of this machine are delivered by the living.
     """
@@ -75,32 +75,9 @@ class WriteBehind:
         self._tasks.append(asyncio.create_task(adopt_orphans(journal, open_journal, self._deliver_rest, ORPHANS_S)))
 
     def add(self, rows: Sequence[bytes]) -> asyncio.Future[None]:
-        """As `record` of records that are `encoded`, without waiting: the future of the flush that they share."""
+        """Keep answers as `encoded` makes them, all or none: the future of the flush that they share."""
         noted, self._noted = self._noted, []
         return self._journal.add([*noted, *rows])
-
-    async def record(self, record: PredictionRecord) -> None:
-        """Keep one answer. A row that no database would take is our mistake: a bare RiftlineError, a 500."""
-        await self.add((encoded(record),))
-
-    async def record_many(self, records: Sequence[PredictionRecord]) -> list[RiftlineError | None]:
-        """Keep many, each failing alone: the error of each record in order, None where it is on disk."""
-        outcomes: list[RiftlineError | None] = []
-        rows = []
-        for record in records:
-            try:
-                rows.append(encoded(record))
-            except RiftlineError as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(None)
-        if not rows:
-            return outcomes
-        try:
-            await self.add(rows)
-        except RiftlineError as error:
-            return [outcome or error for outcome in outcomes]
-        return outcomes
 
     def note_calls(self, calls: Sequence[ApiCall]) -> None:
         """Keep what was asked of the API. Nobody waits for it: it shares the flush of the next answer.

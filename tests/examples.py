@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -33,4 +32,4 @@ _PREDICTION = PredictionRecord(
 
 def a_prediction(at: datetime | None = None, **changes: Any) -> PredictionRecord:
     """A prediction with an id of its own, of the moment ``at`` or of now."""
-    return replace(_PREDICTION, **{"prediction_id": new_prediction_id(at or utc_now())} | changes)
+    return _PREDICTION._replace(**{"prediction_id": new_prediction_id(at or utc_now())} | changes)

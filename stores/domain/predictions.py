@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stores.domain.prediction_id import created_at
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from stores.domain.props import DataTier, PropRequest, Side
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionRecord:
+class PredictionRecord(NamedTuple):
     """One prediction that was given. Confidences and the push probability are in %, the interval covers 80%."""
 
     prediction_id: UUID

@@ -147,7 +147,9 @@ class PropRequest:
             seen.add(bare)
 
     def _check_draft(self) -> None:
-        if self.champions and len(self.champions) != len(self.player_names):
+        if not self.champions:
+            return
+        if len(self.champions) != len(self.player_names):
             raise InvalidError(
                 f"champions has {len(self.champions)} entries for {len(self.player_names)} players; "
                 "give one per player or leave it out",

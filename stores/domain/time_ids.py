@@ -15,20 +15,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _VERSION = 7
 _VARIANT = 0b10
+_BITS = (_VERSION << 76) | (_VARIANT << 62)  # which every id has
+_FREE = ((1 << 76) - 1) ^ (0b11 << 62)  # of the 80 bits behind the moment
 
-
-_NOISE = 10
-_noises: list[bytes] = []  # drawn ahead: the kernel takes as long for one as for hundreds
+_noises: list[int] = []  # drawn ahead: the kernel takes as long for one as for hundreds
 os.register_at_fork(after_in_child=_noises.clear)
 
 
-def _noise() -> bytes:
+def _noise() -> int:
+    """All of an id but its moment."""
     while True:
         try:
             return _noises.pop()  # atomic: no two threads draw the same
         except IndexError:
-            drawn = os.urandom(256 * _NOISE)
-            _noises.extend(drawn[at : at + _NOISE] for at in range(0, len(drawn), _NOISE))
+            drawn = os.urandom(256 * 10)
+            _noises.extend(int.from_bytes(drawn[at : at + 10]) & _FREE | _BITS for at in range(0, len(drawn), 10))
 
 
 def new_time_id(now: datetime) -> UUID:
@@ -38,9 +39,7 @@ def new_time_id(now: datetime) -> UUID:
     milliseconds = (now - _EPOCH) // _MILLISECOND
     if milliseconds < 0:
         raise InvalidError(f"the time {now} lies before 1970", "now")
-    noise = int.from_bytes(_noise(), "big")
-    noise_a, noise_b = noise >> 68, noise & ((1 << 62) - 1)
-    return UUID(int=milliseconds << 80 | _VERSION << 76 | noise_a << 64 | _VARIANT << 62 | noise_b)
+    return UUID(int=milliseconds << 80 | _noise())
 
 
 def moment_of(time_id: UUID, field: str, what: str = "an id that carries its moment") -> datetime:

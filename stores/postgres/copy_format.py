@@ -24,7 +24,7 @@ NULL = b"\xff\xff\xff\xff"
 TEXT_OID, INTEGER_OID, FLOAT_OID = 25, 23, 701
 MILLISECONDS_2000 = 946_684_800_000  # from 1970 to the server's epoch
 MAX_LINE = 9999.99  # of NUMERIC(6, 2)
-_REMEMBERED = 4096  # texts; those of callers may have 2 kB
+REMEMBERED = 4096  # texts; those of callers may have 2 kB
 _DAYS_2000 = date(2000, 1, 1).toordinal()
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -40,7 +40,7 @@ def field(data: bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def text(value: str | None) -> bytes:
     """A text, or null."""
     if value is None:
@@ -53,7 +53,13 @@ def text(value: str | None) -> bytes:
         raise InvalidError("a text holds half a surrogate pair; give valid Unicode") from None
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
+def several(*values: str | None) -> bytes:
+    """Fields that follow one another, each a text or null; those that come together again and again."""
+    return b"".join(map(text, values))
+
+
+@lru_cache(REMEMBERED)
 def texts(values: tuple[str, ...]) -> bytes:
     """An array of texts."""
     if not values:
@@ -61,7 +67,7 @@ def texts(values: tuple[str, ...]) -> bytes:
     return field(_ARRAY.pack(1, 0, TEXT_OID, len(values), 1) + b"".join(map(text, values)))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(REMEMBERED)
 def line(value: float) -> bytes:
     """A line as NUMERIC(6, 2)."""
     if not 0 <= value <= MAX_LINE or round(value, 2) != value:

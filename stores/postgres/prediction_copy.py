@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from stores.postgres.copy_format import (
     FLOAT_OID,
     INTEGER_OID,
     MILLISECONDS_2000,
+    REMEMBERED,
     address,
     address_of,
     day,
@@ -21,6 +23,7 @@ from stores.postgres.copy_format import (
     integer,
     line,
     line_of,
+    several,
     text,
     text_of,
     texts,
@@ -53,38 +56,43 @@ def encode(record: PredictionRecord) -> bytes:
 
 
 def _fields(record: PredictionRecord) -> tuple[bytes, ...]:
-    request, span, (low, high) = record.request, record.request.map_range, record.confidence_interval
-    identity = record.prediction_id.int
+    request, (low, high), identity = record.request, record.confidence_interval, record.prediction_id.int
+    first, last = request.map_range.first, request.map_range.last
     _check(record)
+    # fmt: off
+    head = _HEAD.pack(  # what is never null and always as long, each behind its length
+        len(COLUMNS), 16, identity.to_bytes(16), 8, ((identity >> 80) - MILLISECONDS_2000) * 1000,
+        1, request.strict_mode, 8, record.confidence, 8, record.base_model_confidence,
+        8, record.push_probability, 8, record.expected_stat, 4, record.data_tier, 8, record.lake_snapshot_id,
+        8, record.processing_time_ms, 1, record.cache_hit,
+        36, 1, 0, INTEGER_OID, 2, 1, 4, first, 4, last,
+        44, 1, 0, FLOAT_OID, 2, 1, 8, low, 8, high,
+    )
+    # fmt: on
     return (
-        _HEAD.pack(  # what is never null and always as long, each behind its length
-            *(len(COLUMNS), 16, identity.to_bytes(16), 8, ((identity >> 80) - MILLISECONDS_2000) * 1000),
-            *(1, request.strict_mode, 8, record.confidence, 8, record.base_model_confidence),
-            *(8, record.push_probability, 8, record.expected_stat, 4, record.data_tier, 8, record.lake_snapshot_id),
-            *(8, record.processing_time_ms, 1, record.cache_hit),
-            *(36, 1, 0, INTEGER_OID, 2, 1, 4, span.first, 4, span.last),
-            *(44, 1, 0, FLOAT_OID, 2, 1, 8, low, 8, high),
-        ),
-        text(request.prop_type),
-        text(record.prediction),
-        line(request.prop_value),
-        texts(request.player_names),
-        texts(request.position_roles),
-        texts(request.champions),
+        head,
+        _answered(request.prop_type, record.prediction, request.prop_value),
+        _players(request.player_names, request.position_roles, request.champions),
         texts(record.warnings),
-        text(request.opponent),
-        text(request.tournament),
-        text(request.team),
-        text(record.model_version),
-        text(record.feature_version),
-        text(record.user_agent),
-        text(record.api_version),
-        text(record.request_source),
+        several(request.opponent, request.tournament, request.team),
+        several(
+            record.model_version, record.feature_version, record.user_agent, record.api_version, record.request_source
+        ),
         day(request.match_date),
         integer(request.best_of),
         uuid(record.user_id),
         address(record.client_ip),
     )
+
+
+@lru_cache(REMEMBERED)
+def _answered(prop: PropType, side: Side, prop_value: float) -> bytes:
+    return text(prop) + text(side) + line(prop_value)
+
+
+@lru_cache(REMEMBERED)
+def _players(names: tuple[str, ...], roles: tuple[str, ...], champions: tuple[str, ...]) -> bytes:
+    return texts(names) + texts(roles) + texts(champions)
 
 
 def _check(record: PredictionRecord) -> None:
@@ -94,7 +102,7 @@ def _check(record: PredictionRecord) -> None:
         and 0 <= record.base_model_confidence <= 100
         and 0 <= record.push_probability <= 100
         and 0 <= record.expected_stat < _INFINITY
-        and record.prediction_id.version == 7
+        and record.prediction_id.int >> 76 & 15 == 7  # its version
     ):
         raise InvalidError(f"prediction {record.prediction_id} cannot be stored: a figure is out of its range")
 

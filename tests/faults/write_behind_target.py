@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from serve_apps.destinations import Destinations
-from serve_apps.write_behind import WriteBehind, opened_write_behind
+from serve_apps.write_behind import WriteBehind, encoded, opened_write_behind
 from stores.postgres.pool import open_pool
 from tests.examples import a_prediction
 from tests.faults.postgres_target import PostgresTarget
@@ -29,7 +29,7 @@ class _RecordWrites:
         self._stack = stack
 
     async def write(self, name: str) -> None:
-        await self._behind.record(a_prediction(prediction_id=UUID(name)))
+        await self._behind.add([encoded(a_prediction(prediction_id=UUID(name)))])
 
     async def close(self) -> None:
         await self._stack.aclose()

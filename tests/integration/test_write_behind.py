@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from serve_apps.destinations import TOPIC, Destinations, requested
-from serve_apps.write_behind import opened_write_behind
+from serve_apps.write_behind import encoded, opened_write_behind
 from stores.clock import utc_now
 from stores.domain.feedback import ActualResult, Feedback, FeedbackSource
 from stores.domain.time_ids import new_time_id
@@ -64,7 +64,7 @@ async def test_an_answer_is_found_right_after_it_was_given(pool: Pool, database:
         given_at=utc_now(),
     )
     async with opened_write_behind(Destinations(tmp_path), pool) as behind:
-        await behind.record(record)
+        await behind.add([encoded(record)])
         call = ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200, user_id=USER)
         behind.note_calls([call])
         found, said = await asyncio.gather(
@@ -83,7 +83,7 @@ GATEWAY = """
 import asyncio, sys
 from pathlib import Path
 from serve_apps.destinations import Destinations
-from serve_apps.write_behind import opened_write_behind
+from serve_apps.write_behind import encoded, opened_write_behind
 from stores.postgres.pool import open_pool
 from tests.examples import a_prediction
 
@@ -93,7 +93,7 @@ async def main():
         async def answer():
             while True:
                 record = a_prediction()
-                await behind.record(record)
+                await behind.add([encoded(record)])
                 print(record.prediction_id, flush=True)
         await asyncio.gather(*(answer() for _ in range(16)))
 
@@ -142,13 +142,13 @@ async def test_answers_go_on_while_the_database_is_away(own_server: Postgres, tm
     await migrate(pool)
     records = [a_prediction() for _ in range(300)]
     async with opened_write_behind(Destinations(tmp_path), pool) as behind:
-        await asyncio.gather(*map(behind.record, records[:100]))
+        await asyncio.gather(*(behind.add([encoded(record)]) for record in records[:100]))
         await asyncio.to_thread(own_server.kill)
-        await asyncio.gather(*map(behind.record, records[100:200]))
+        await asyncio.gather(*(behind.add([encoded(record)]) for record in records[100:200]))
         with pytest.raises(TransientError):
             await behind.flush(0.3)
         assert behind.status().away == ("postgres",)
-        assert await behind.record_many(records[200:]) == [None] * 100
+        await behind.add(list(map(encoded, records[200:])))
         await asyncio.to_thread(own_server.start)
         await behind.flush(60)
         assert behind.status().away == ()
@@ -169,7 +169,7 @@ async def test_an_answer_is_told_to_the_event_log_and_to_postgres(pool: Pool, tm
             await log.ensure_topics()
             records = [a_prediction() for _ in range(50)]
             async with opened_write_behind(Destinations(tmp_path, redis=redis), pool) as behind:
-                assert await behind.record_many(records) == [None] * 50
+                await behind.add(list(map(encoded, records)))
                 consumer = await log.consumer("test", [TOPIC])
                 found: list[Event] = []
                 while len(found) < 50:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -202,9 +201,9 @@ def test_every_outcome_is_counted_once() -> None:
 
 def test_the_probability_of_over_is_that_of_the_other_side_reversed() -> None:
     """70% for UNDER are 30% for OVER."""
-    under = replace(asked(), prediction=Side.UNDER, confidence=70.0)
+    under = asked()._replace(prediction=Side.UNDER, confidence=70.0)
     assert outcome(SEASON, under).over == pytest.approx(0.3)
-    assert outcome(SEASON, replace(under, prediction=Side.OVER)).over == pytest.approx(0.7)
+    assert outcome(SEASON, under._replace(prediction=Side.OVER)).over == pytest.approx(0.7)
 
 
 def test_the_series_is_the_first_after_the_question_in_any_season() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -84,4 +83,4 @@ def test_a_row_is_read_back_to_the_bit(  # noqa: PLR0917  # what varies
 def test_what_the_table_would_refuse_is_refused(wrong: dict[str, object]) -> None:
     """Before it is acknowledged, not when it is delivered."""
     with pytest.raises(InvalidError):
-        encode(replace(a_prediction(), **wrong))  # type: ignore[arg-type]
+        encode(a_prediction()._replace(**wrong))  # type: ignore[arg-type]

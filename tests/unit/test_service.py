@@ -12,8 +12,10 @@ import orjson
 import pytest
 
 from serve_apps import service, wire
+from serve_apps.destinations import PREDICTION
 from serve_apps.service import Caller, PredictionService
-from stores.errors import TransientError, UnknownNameError
+from stores.errors import OverloadedError, TransientError, UnknownNameError
+from stores.postgres.prediction_copy import decode
 from tests.unit.small_world import PLAYERS, ask, world
 
 if TYPE_CHECKING:
@@ -26,28 +28,18 @@ GOOD = {"player_names": ["Faker"], "prop_type": "kills", "prop_value": 3.5, "map
 WRONG = {**GOOD, "prop_value": -1}
 
 
-class NoStore:
-    """Stores whatever it is given, which is nothing here."""
-
-    async def record_many(self, records: Sequence[object]) -> list[None]:
-        """Nothing was lost."""
-        return [None] * len(records)
-
-
 class Books:
-    """Keeps what it is given."""
+    """Keeps what it is given, as long as it may."""
 
     def __init__(self) -> None:
         self.records: list[PredictionRecord] = []
+        self.full = False
 
-    async def record(self, record: PredictionRecord) -> None:
+    async def add(self, rows: Sequence[bytes]) -> None:
         """Kept."""
-        self.records.append(record)
-
-    async def record_many(self, records: Sequence[PredictionRecord]) -> list[None]:
-        """Kept, and nothing was lost."""
-        self.records += records
-        return [None] * len(records)
+        if self.full:
+            raise OverloadedError("the journal is full")
+        self.records += [decode(row.removeprefix(PREDICTION)) for row in rows]
 
 
 class NoModel:
@@ -61,7 +53,7 @@ class NoModel:
 
 def service_of(state: object) -> PredictionService:
     """A service without servers."""
-    return PredictionService(cast("Any", state), cast("Any", NoStore()), lambda: datetime(2026, 6, 1, tzinfo=UTC))
+    return PredictionService(cast("Any", state), cast("Any", Books()), lambda: datetime(2026, 6, 1, tzinfo=UTC))
 
 
 READY = SimpleNamespace(view=None, model=SimpleNamespace(ensemble=None), warnings=tuple)
@@ -69,7 +61,7 @@ READY = SimpleNamespace(view=None, model=SimpleNamespace(ensemble=None), warning
 
 async def batch_of(service_: PredictionService, *questions: object) -> wire.BatchResponse:
     """The outcomes of a batch, as clients read them: no field more or less than is documented, and none otherwise."""
-    document = orjson.dumps(await service_.batch(questions, Caller()))
+    document = await service_.batch(questions, Caller())
     answered = wire.BatchResponse.model_validate_json(document)
     assert orjson.loads(document) == orjson.loads(answered.model_dump_json())
     return answered
@@ -133,8 +125,8 @@ async def test_an_explained_answer_is_the_same_answer(ready: tuple[PredictionSer
     """Single or in a batch, every number is that of the plain answer, and the record is that of the plain question."""
     service_, books = ready
     request = ask("Faker", "Newest")
-    plain = await service_.single(request, Caller())
-    told = await service_.single(request, Caller(), explained=True)
+    plain = wire.Prediction.model_validate_json(await service_.single(request, Caller()))
+    told = wire.Prediction.model_validate_json(await service_.single(request, Caller(), explained=True))
     asked = {**GOOD, "player_names": ["Faker", "Newest"]}
     batch = await batch_of(service_, asked, {**asked, "explain": True}, {**WRONG, "explain": True})
     assert [item.status for item in batch.items] == [200, 200, 422]
@@ -147,12 +139,40 @@ async def test_an_explained_answer_is_the_same_answer(ready: tuple[PredictionSer
     assert [record.request for record in books.records] == [request] * 4
 
 
+async def test_what_cannot_be_kept_is_not_given(ready: tuple[PredictionService, Books]) -> None:
+    """A full journal is a 503 for what was answered, and for that alone; a caller that no row can hold is our 500."""
+    service_, books = ready
+    poisoned = Caller(user_agent="a\0b")
+    refused = orjson.loads(await service_.batch([GOOD, WRONG], poisoned))
+    assert [item["status"] for item in refused["items"]] == [500, 422]
+    books.full = True
+    answered = await batch_of(service_, GOOD, WRONG, GOOD)
+    assert [item.status for item in answered.items] == [503, 422, 503]
+    assert (answered.succeeded, answered.failed) == (0, 3)
+    with pytest.raises(OverloadedError):
+        await service_.single(ask("Faker"), Caller())
+    assert not books.records
+
+
+async def test_a_batch_of_several_parts_keeps_its_order(
+    ready: tuple[PredictionService, Books], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the parts, each item answers the question of its index, and all are of one moment."""
+    service_, books = ready
+    monkeypatch.setattr(service, "AT_ONCE", 3)
+    asked = [{**GOOD, "prop_value": at / 2} if at % 4 else WRONG for at in range(11)]
+    answered = await batch_of(service_, *asked)
+    assert [item.status for item in answered.items] == [200 if at % 4 else 422 for at in range(11)]
+    assert [record.request.prop_value for record in books.records] == [at / 2 for at in range(11) if at % 4]
+    given = [item.result.prediction_id for item in answered.items if item.result]
+    assert given == [record.prediction_id for record in books.records]
+    assert len({record.created_at for record in books.records}) == 1
+
+
 async def test_an_explanation_names_the_players_and_their_maps(ready: tuple[PredictionService, Books]) -> None:
     """Factors with figures where there are any; the last maps of each player under his name, JSON throughout."""
     service_, _ = ready
-    told = await service_.single(ask("Newest", "Faker"), Caller(), explained=True)
-    assert told.explanation is not None
-    message = orjson.loads(told.explanation.model_dump_json())
+    message = orjson.loads(await service_.single(ask("Newest", "Faker"), Caller(), explained=True))["explanation"]
     assert [(one["player_id"], one["player"], len(one["maps"])) for one in message["recent_maps"]] == [
         ("p:newest", "Newest", 2),
         ("p:faker", "Faker", 10),

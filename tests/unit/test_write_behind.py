@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from serve_apps import write_behind
 from serve_apps.destinations import ANALYTICS, POSTGRES, rows_of
 from serve_apps.problems import problem_of, problem_response
-from serve_apps.write_behind import WriteBehind, told
+from serve_apps.write_behind import WriteBehind, encoded, told
 from stores import backoff
 from stores.clock import utc_now
 from stores.domain.time_ids import new_time_id
@@ -75,6 +74,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "MOST_PAUSE_S", 0.01)
 
 
+def rows(*records: PredictionRecord) -> list[bytes]:
+    """As the journal keeps them."""
+    return [encoded(record) for record in records]
+
+
+async def taken_by(behind: WriteBehind, record: PredictionRecord) -> bool:
+    """Whether there was room for it."""
+    try:
+        await behind.add(rows(record))
+    except OverloadedError:
+        return False
+    return True
+
+
 def ids_of(records: Sequence[PredictionRecord]) -> list[UUID]:
     """Their ids."""
     return [record.prediction_id for record in records]
@@ -84,8 +97,8 @@ async def test_what_is_recorded_is_delivered_as_it_was(tmp_path: Path) -> None:
     """Predictions and calls, single and many, in order; then nothing waits."""
     shelf, records = Shelf(), [a_prediction() for _ in range(5)]
     async with opened(tmp_path / "00", shelf) as behind:
-        await behind.record(records[0])
-        assert await behind.record_many(records[1:]) == [None] * 4
+        await behind.add(rows(records[0]))
+        await behind.add(rows(*records[1:]))
         behind.note_calls([ApiCall(usage_id=new_time_id(utc_now()), endpoint="/", http_method="GET", status_code=200)])
         await behind.flush(20)
         assert [decode(row) for row in rows_of(shelf.taken, b"P")] == records
@@ -93,7 +106,7 @@ async def test_what_is_recorded_is_delivered_as_it_was(tmp_path: Path) -> None:
         status = behind.status()
         assert (status.bytes_held, status.oldest_s, status.away, status.full) == (0, 0.0, (), False)
         assert status.delivered_per_s > 0
-        assert await behind.record_many([]) == []
+        await behind.add([])
 
 
 async def test_calls_share_the_flush_of_the_next_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +126,7 @@ async def test_calls_share_the_flush_of_the_next_answer(tmp_path: Path, monkeypa
     async with opened(tmp_path / "00", shelf) as behind:
         for _ in range(3):
             behind.note_calls([call(), call()])
-            await behind.record(a_prediction())
+            await behind.add(rows(a_prediction()))
         assert len(flushes) == 3
         behind.note_calls([call()])
         while len(flushes) < 4:  # noqa: ASYNC110  # the journal tells nobody
@@ -130,7 +143,7 @@ async def test_answers_go_on_while_a_destination_is_away(tmp_path: Path) -> None
     records = [a_prediction() for _ in range(20)]
     async with opened(tmp_path / "00", database, analytics) as behind:
         for record in records:
-            await behind.record(record)
+            await behind.add(rows(record))
         await behind.flush(20)
         assert database.ids == ids_of(records)
         status = behind.status()
@@ -151,19 +164,17 @@ async def test_a_full_journal_refuses_with_503_and_when_to_come_back(tmp_path: P
     async with opened(tmp_path / "00", shelf, bounds=Bounds(max_bytes=5600, segment_age_s=0.0)) as behind:
         while not behind.status().full:
             taken.append(a_prediction())
-            await behind.record(taken[-1])
+            await behind.add(rows(taken[-1]))
         with pytest.raises(OverloadedError) as caught:
-            await behind.record(a_prediction())
+            await behind.add(rows(a_prediction()))
         answer = problem_response(problem_of(caught.value))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        refused = await behind.record_many([a_prediction(), a_prediction()])
-        assert [type(one) for one in refused] == [OverloadedError] * 2
         assert behind.status().full
         assert told(behind.status()).startswith("full")
         shelf.here.set()
         await behind.flush(20)
         assert shelf.ids == ids_of(taken)
-        await behind.record(a_prediction())
+        await behind.add(rows(a_prediction()))
 
 
 async def test_a_destination_far_behind_gives_way_to_the_answers(tmp_path: Path) -> None:
@@ -173,7 +184,7 @@ async def test_a_destination_far_behind_gives_way_to_the_answers(tmp_path: Path)
     records = [a_prediction() for _ in range(100)]
     async with opened(tmp_path / "00", database, analytics, bounds=Bounds(8000, 1, 0.0)) as behind:
         for record in records:
-            while await behind.record_many([record]) != [None]:  # noqa: ASYNC110  # as above
+            while not await taken_by(behind, record):  # noqa: ASYNC110  # as above
                 await asyncio.sleep(0.001)  # the pause of a client that was told 503
         await behind.flush(20)
         assert database.ids == ids_of(records)
@@ -192,7 +203,7 @@ async def test_a_row_that_the_database_refuses_is_kept_aside_alone(
     shelf, records = Shelf(), [a_prediction() for _ in range(9)]
     shelf.refused = {records[4].prediction_id}
     async with opened(tmp_path / "00", shelf) as behind:
-        await behind.record_many(records)
+        await behind.add(rows(*records))
         await behind.flush(20)
     assert sorted(shelf.ids) == sorted({*ids_of(records)} - shelf.refused)
     (kept,) = (tmp_path / "00").glob("*.refused")
@@ -203,20 +214,11 @@ async def test_a_row_that_the_database_refuses_is_kept_aside_alone(
 @pytest.mark.parametrize(
     "poison", [{"user_agent": "a\0b"}, {"user_agent": "\ud800"}, {"confidence": float("nan")}, {"expected_stat": -1.0}]
 )
-async def test_an_answer_that_no_database_takes_is_our_error(tmp_path: Path, poison: dict[str, object]) -> None:
-    """It is a 500 and no 422, for the client's question was found good; its neighbours are recorded."""
-    shelf, records = Shelf(), [a_prediction() for _ in range(3)]
-    records[1] = replace(records[1], **poison)  # type: ignore[arg-type]
-    async with opened(tmp_path / "00", shelf) as behind:
-        outcomes = await behind.record_many(records)
-        assert [outcome is None for outcome in outcomes] == [True, False, True]
-        with pytest.raises(RiftlineError) as caught:
-            await behind.record(records[1])
-        for error in (outcomes[1], caught.value):
-            assert error is not None
-            assert (problem_of(error).status, problem_of(error).field) == (500, None)
-        await behind.flush(20)
-    assert shelf.ids == [records[0].prediction_id, records[2].prediction_id]
+def test_an_answer_that_no_database_takes_is_our_error(poison: dict[str, object]) -> None:
+    """It is a 500 and no 422, for the client's question was found good."""
+    with pytest.raises(RiftlineError) as caught:
+        encoded(a_prediction()._replace(**poison))  # type: ignore[arg-type]
+    assert (problem_of(caught.value).status, problem_of(caught.value).field) == (500, None)
 
 
 async def test_what_a_shutdown_leaves_is_delivered_by_a_living_replica(
@@ -227,9 +229,9 @@ async def test_what_a_shutdown_leaves_is_delivered_by_a_living_replica(
     away, here, records = Shelf(), Shelf(), [a_prediction() for _ in range(10)]
     away.here.clear()
     async with opened(tmp_path / "00", away) as leaving:
-        await leaving.record_many(records)
+        await leaving.add(rows(*records))
     with pytest.raises(TransientError, match="closed"):
-        await leaving.record(a_prediction())
+        await leaving.add(rows(a_prediction()))
     async with opened(tmp_path / "01", here):
         while len(here.ids) < 10 or [*(tmp_path / "00").glob("*.ready")]:  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.001)

@@ -207,7 +207,7 @@ def prediction() -> Callable[..., PredictionRecord]:
     """Make a prediction with every column filled and awkward floats; ``at`` is its moment."""
 
     def make(*, at: datetime = NOON, **changes: Any) -> PredictionRecord:
-        return replace(_PREDICTION, prediction_id=new_prediction_id(at), **changes)
+        return _PREDICTION._replace(prediction_id=new_prediction_id(at), **changes)
 
     return make
 

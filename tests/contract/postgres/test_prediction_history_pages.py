@@ -98,8 +98,7 @@ def _some(prediction: MakePrediction, chance: random.Random, count: int) -> list
             champions=(),
         )
         made.append(
-            replace(
-                full,
+            full._replace(
                 request=question,
                 prediction=chance.choice([*Side]),
                 confidence=_value(Column.CONFIDENCE, chance),
@@ -176,7 +175,7 @@ async def test_pages_give_everything_once(
     while page := await pages.page(asked, before=seen[-1].prediction_id if seen else None, limit=limit):
         assert len(page) <= limit
         seen += page
-        newer = replace(records[0], prediction_id=new_prediction_id(NOON + timedelta(hours=2)), user_id=USER)
+        newer = records[0]._replace(prediction_id=new_prediction_id(NOON + timedelta(hours=2)), user_id=USER)
         await PostgresPredictions(pool).record(newer)
     assert seen == _meant(records, asked)
 

@@ -66,8 +66,7 @@ async def test_optional_columns_may_be_absent(store: PostgresPredictions, predic
         champions=(),
         best_of=None,
     )
-    record = replace(
-        full,
+    record = full._replace(
         request=bare,
         warnings=(),
         user_id=None,
@@ -113,7 +112,7 @@ async def test_a_repeated_record_is_kept_once(store: PostgresPredictions, predic
     """The same id is stored once and keeps its first content, in one batch and over several."""
     record = prediction()
     assert await store.record_many([record, record]) == [None, None]
-    await store.record(replace(record, confidence=1.0))
+    await store.record(record._replace(confidence=1.0))
     assert await store.count() == 1
     assert await store.get(record.prediction_id) == record
 
@@ -128,7 +127,7 @@ async def test_a_poisoned_row_fails_alone(
 ) -> None:
     """Of a hundred rows the one that cannot be stored fails, and the other ninety-nine are durable."""
     records = [prediction() for _ in range(100)]
-    records[42] = replace(records[42], **poison)  # type: ignore[arg-type]
+    records[42] = records[42]._replace(**poison)  # type: ignore[arg-type]
     outcomes = await store.record_many(records)
     assert [index for index, outcome in enumerate(outcomes) if outcome] == [42]
     assert isinstance(outcomes[42], InvalidError)
@@ -269,7 +268,7 @@ async def test_a_known_row_does_not_hold_back_its_batch(
     """What is known beside what is not, for two tables at once: each is there once, as it was first."""
     records = [prediction() for _ in range(20)]
     await store.record_many(records[:10])
-    rows = [encode(replace(record, confidence=1.0)) for record in records]
+    rows = [encode(record._replace(confidence=1.0)) for record in records]
     call = ApiCall(usage_id=new_prediction_id(NOON), endpoint="/", http_method="GET", status_code=200)
     batches = [
         CopiedRows(prediction_copy.TABLE, prediction_copy.COLUMNS, rows),
