@@ -274,7 +274,7 @@ def read_lines(
             figures[at, figure] = told[figure]
 
 
-@kernel(_FIGURES(_VECTOR, _VECTOR, _FLOAT, _FLOAT))
+@kernel(_FIGURES(_VECTOR, _VECTOR, _FLOAT, _FLOAT), nogil=False)
 def read_line(
     base: NDArray[np.float64], calibrated: NDArray[np.float64], line: float, coverage: float
 ) -> tuple[float, ...]:

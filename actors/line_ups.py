@@ -65,8 +65,9 @@ class Side(NamedTuple):
 
     def against(self, opponent: NDArray[np.float64]) -> Evidence:
         """The evidence with the TEAM_FEATURES of this opponent."""
-        count = len(self.same_side)
-        return self.evidence._replace(opponent=opponent[None] if count == 1 else np.tile(opponent, (count, 1)))
+        known, count = self.evidence, len(self.same_side)
+        rows = opponent[None] if count == 1 else np.tile(opponent, (count, 1))
+        return Evidence(known.player, known.team, rows, known.league, known.draft, known.position, known.same_side)
 
 
 class LineUp:

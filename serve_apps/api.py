@@ -18,6 +18,7 @@ from serve_apps.admission import TICKET, opened_gate
 from serve_apps.circuit_breaker import CircuitBreaker
 from serve_apps.destinations import Destinations
 from serve_apps.fast_path import opened_fast_path
+from serve_apps.json_route import JsonRoute
 from serve_apps.openapi_document import operation_id
 from serve_apps.placement import Colocated
 from serve_apps.problem_responses import READ, WRITE
@@ -158,7 +159,7 @@ def caller_of(request: Request) -> Caller:
     return Caller(ticket.address, agent[:500] if agent else None, identity.user_id, identity.api_key_id)
 
 
-predictions = APIRouter(tags=["predictions"])
+predictions = APIRouter(tags=["predictions"], route_class=JsonRoute)
 catalogue = APIRouter(tags=["catalogue"], responses=problems_of(*READ))
 operations = APIRouter(tags=["operations"], responses=problems_of(*_LIVENESS))
 

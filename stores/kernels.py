@@ -3,8 +3,8 @@
 A kernel is compiled for one signature where it is first asked for, and kept where RIFTLINE_KERNELS_DIR says, by the
 version of the code and the kind of processor, so that the next process finds it (docs/adr/0016). Operations are IEEE's
 in the order that is written, none fused and none reordered, and a row is computed by itself: its bits are the same
-alone and in a batch. Kernels run without the interpreter's lock and index without a check: whoever calls one answers
-for the shapes.
+alone and in a batch. Kernels run without the interpreter's lock, if not said otherwise, and index without a check:
+whoever calls one answers for the shapes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ R = TypeVar("R")
 Scalar = TypeVar("Scalar", bound="np.generic")
 
 # a division by zero is infinite or NaN, as in an array; entries that nobody calls would cost a sixth of the compiling
-_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS: Any = {"error_model": "numpy", "no_cfunc_wrapper": True}
 _PART: Any = {**_OPTIONS, "no_cpython_wrapper": True}
 KEPT_IN = "RIFTLINE_KERNELS_DIR"
 _VERSION = code_version()  # of the code that this process imported, not of what lies there when it first compiles
@@ -49,16 +49,17 @@ class Kernel(Generic[P, R]):
     ``step`` is the same for kernels that call it: it is compiled into each.
     """
 
-    def __init__(self, signature: Any, function: Callable[P, R]) -> None:
+    def __init__(self, signature: Any, function: Callable[P, R], *, nogil: bool) -> None:
         self.step: Callable[P, R] = part(function)
         self._signature = signature
         self._function = function
+        self._options = {**_OPTIONS, "nogil": nogil}
         self._compiled: Any = None
 
     def __call__(self) -> Callable[P, R]:
         """The machine code. It refuses arguments of other types than its signature has."""
         if self._compiled is None:
-            self._compiled = _compiled(self._signature, self._function)
+            self._compiled = _compiled(self._signature, self._function, self._options)
         return cast("Callable[P, R]", self._compiled)
 
     def unchecked(self) -> Callable[P, R]:
@@ -71,7 +72,7 @@ class Kernel(Generic[P, R]):
         return cast("Callable[P, R]", only.entry_point)
 
 
-def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
+def _compiled(signature: Any, function: Callable[..., Any], options: dict[str, Any]) -> Any:
     """The machine code, from the folder where it is kept or put there.
 
     Each version of our code has a folder of its own: numba looks at the function's own file to see whether its machine
@@ -83,11 +84,11 @@ def _compiled(signature: Any, function: Callable[..., Any]) -> Any:
             _make_room(folder)
             config: Any = numba.config
             config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = str(folder), "UserProvidedCacheLocator"  # there or nowhere
-            return numba.njit(signature, cache=True, **_OPTIONS)(function)
+            return numba.njit(signature, cache=True, **options)(function)
         except Exception as error:  # noqa: BLE001  # a garbled file, a full disk: whatever it is, there is another way
             _log.warning("machine code cannot be kept in %s, this process compiles its own: %r", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
-    return numba.njit(signature, **_OPTIONS)(function)
+    return numba.njit(signature, **options)(function)
 
 
 def _make_room(folder: Path) -> None:
@@ -105,9 +106,12 @@ def _make_room(folder: Path) -> None:
         raise PermissionError(f"{folder} is not ours alone; delete it, or name another folder in {KEPT_IN}")
 
 
-def kernel(signature: Any) -> Callable[[Callable[P, R]], Kernel[P, R]]:
-    """Turn a function into a kernel of this signature."""
-    return lambda function: Kernel(signature, function)
+def kernel(signature: Any, *, nogil: bool = True) -> Callable[[Callable[P, R]], Kernel[P, R]]:
+    """Turn a function into a kernel of this signature.
+
+    One of a microsecond keeps the interpreter's lock: to get it back can take as long as another thread's turn.
+    """
+    return lambda function: Kernel(signature, function, nogil=nogil)
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,9 @@ class CopiedRows:
     columns: tuple[str, ...]
     rows: Iterable[bytes]
 
-    def source(self) -> io.BytesIO:
-        """The stream as the server reads it."""
-        return io.BytesIO(b"".join((HEADER, *self.rows, TRAILER)))
+    def source(self) -> memoryview:
+        """The stream as the server reads it. asyncpg would read a file in a thread, and take bytes for a path."""
+        return memoryview(b"".join((HEADER, *self.rows, TRAILER)))
 
 
 async def insert_once(pool: Pool, batches: Sequence[CopiedRows]) -> None:
