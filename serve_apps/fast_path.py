@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/predict/single"
 COUNTED_S = 0.05  # counts of many at once cost a third of one after each answer; a crash loses as much
-TOGETHER_S = 0.003  # questions that come within it are answered together: a question alone costs twice as much
+TOGETHER_S = 0.002  # questions that come within it are answered together: a question alone costs twice as much
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _ACCEPTED = frozenset({b"*/*", b"application/json", b"application/vnd.riftline.v1+json"})
 _OF_THE_APP = frozenset({b"content-encoding", b"expect", b"idempotency-key", b"origin", b"traceparent", b"upgrade"})

@@ -6,12 +6,12 @@ import logging
 import re
 import time
 from contextvars import ContextVar
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.datastructures import Headers
 
 from serve_apps.problems import problem_of, problem_response
+from stores.noise import Noise
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HEADER = b"x-request-id"
 _SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")  # also UUIDs, ULIDs, base64 and what proxies make
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_noise = Noise(16)
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +48,7 @@ def context_of(headers: Headers) -> RequestContext:
 
 def request_id_of(given: str) -> str:
     """The id that the caller gave if it is sane, else one that is made here."""
-    return given if given and _SANE_ID.fullmatch(given) else token_hex(16)
+    return given if given and _SANE_ID.fullmatch(given) else _noise.take().hex()
 
 
 class RequestNames:

@@ -5,11 +5,11 @@ A partitioned table's key must hold the time that it is partitioned by; made of 
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from stores.errors import InvalidError
+from stores.noise import Noise
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -18,18 +18,7 @@ _VARIANT = 0b10
 _BITS = (_VERSION << 76) | (_VARIANT << 62)  # which every id has
 _FREE = ((1 << 76) - 1) ^ (0b11 << 62)  # of the 80 bits behind the moment
 
-_noises: list[int] = []  # drawn ahead: the kernel takes as long for one as for hundreds
-os.register_at_fork(after_in_child=_noises.clear)
-
-
-def _noise() -> int:
-    """All of an id but its moment."""
-    while True:
-        try:
-            return _noises.pop()  # atomic: no two threads draw the same
-        except IndexError:
-            drawn = os.urandom(256 * 10)
-            _noises.extend(int.from_bytes(drawn[at : at + 10]) & _FREE | _BITS for at in range(0, len(drawn), 10))
+_noise = Noise(10)
 
 
 def new_time_id(now: datetime) -> UUID:
@@ -39,7 +28,7 @@ def new_time_id(now: datetime) -> UUID:
     milliseconds = (now - _EPOCH) // _MILLISECOND
     if milliseconds < 0:
         raise InvalidError(f"the time {now} lies before 1970", "now")
-    return UUID(int=milliseconds << 80 | _noise())
+    return UUID(int=milliseconds << 80 | int.from_bytes(_noise.take()) & _FREE | _BITS)
 
 
 def moment_of(time_id: UUID, field: str, what: str = "an id that carries its moment") -> datetime:

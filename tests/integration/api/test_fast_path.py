@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import asyncpg
 import httpx
 import pytest
 import uvicorn
@@ -260,6 +261,24 @@ def test_a_stopping_replica_answers_what_it_took(api: Api) -> None:
 
     with running(api.settings) as replica:
         assert asyncio.run(under_way(replica)) == []
+
+
+def test_a_stopping_replica_counts_what_it_answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts wait for others; the last ones do not wait for ever, and each call is kept once."""
+    monkeypatch.setattr(fast_path, "COUNTED_S", 3600.0)
+    with running(api.settings) as replica:
+        for _ in range(3):
+            said = asyncio.run(ask(replica, [raw(question(), user_agent="the last")]))
+            assert said.status == 200
+        assert replica.fast.answered == 3
+
+    async def kept() -> int:
+        connection = await asyncpg.connect(api.settings.database_url)
+        count: int = await connection.fetchval("SELECT count(*) FROM api_usage WHERE user_agent = 'the last'")
+        await connection.close()
+        return count
+
+    assert asyncio.run(kept()) == 3
 
 
 @pytest.mark.parametrize(("bound", "value"), [("MOST_LAG_S", -1.0), ("MOST_ELSEWHERE", 0)])
