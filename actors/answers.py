@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from actors.ensemble import Forecast, sum_of
-from actors.forecast_kernel import FIGURES, Evidence, read_line, read_lines
+from actors.forecast_kernel import CURVE_FIGURES, Evidence, read_curve, read_line
 from actors.questions import Question, SeriesQuestion
 from stores.domain.props import DataTier, Side
 from stores.errors import RiftlineError
@@ -74,7 +74,7 @@ class Outlook(NamedTuple):
     def at_line(self, line: float) -> Answer:
         """The answer to one line."""
         base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
-        over, confidence, base_confidence, _, push, mean, low, high = _read_line()(base, calibrated, line, COVERAGE)
+        over, confidence, base_confidence, push, mean, low, high = _read_line()(base, calibrated, line, COVERAGE)
         return Answer(
             Side.OVER if over else Side.UNDER,
             confidence,
@@ -89,16 +89,15 @@ class Outlook(NamedTuple):
 
     def curve(self, lines: Sequence[float]) -> CurvePoints:
         """What is said of many lines; they cost hardly more than one."""
-        figures = np.empty((len(lines), FIGURES))
-        base, calibrated = self.forecast.base.pmf, self.forecast.calibrated.pmf
-        _read_lines()(base, calibrated, np.array(lines, dtype=np.float64), COVERAGE, figures)
-        over, confidence, _, probability, _, mean, _, _ = figures.T  # rows that nobody reads cost nothing
-        sides = [Side.OVER if one else Side.UNDER for one in over.tolist()]
-        return CurvePoints(sides, confidence.tolist(), probability.tolist(), mean.tolist())
+        figures = np.empty((CURVE_FIGURES, len(lines)))
+        mean = _read_curve()(self.forecast.calibrated.pmf, np.array(lines, dtype=np.float64), figures)
+        over, confidences, over_probabilities = figures.tolist()
+        sides = [Side.OVER if one else Side.UNDER for one in over]
+        return CurvePoints(sides, confidences, over_probabilities, [mean] * len(lines))
 
 
 _read_line = cache(read_line.unchecked)
-_read_lines = cache(read_lines.unchecked)
+_read_curve = cache(read_curve.unchecked)
 
 
 def look(request: PropRequest, view: FeatureView, model: Predictor) -> Outlook:

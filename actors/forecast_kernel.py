@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from actors.compiled_trees import TreeTables
 
-    # both sums of the calibrated pmf, of the one before calibration, and the mean
-    _Sums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]
-
-# Of a line: whether OVER is likelier; the likelier side's probability, its probability before calibration, that of OVER
-# and of a push, in %; the mean; both ends of the interval. The push is left out of the sides.
-FIGURES = 8
+# Of a line: whether OVER is likelier; the likelier side's probability, its probability before calibration, that of a
+# push, in %; the mean; both ends of the interval. The push is left out of the sides.
+FIGURES = 7
+CURVE_FIGURES = (
+    3  # of a line of a curve: whether OVER is likelier; the likelier side's probability and that of OVER, in %
+)
 DIGITS = 4  # enough to compare, short enough to read; rounding is part of the answer, so it reproduces
 _SCALE = 10.0**DIGITS
 _GAME_NUMBER = MODEL_FEATURES.index("game_number")
@@ -257,71 +257,50 @@ def _course_chances(model: Parameters, span: Range, rows: NDArray[np.float32], n
     return chances
 
 
-@kernel(types.void(_VECTOR, _VECTOR, _VECTOR, _FLOAT, _MATRIX))
-def read_lines(
-    base: NDArray[np.float64],
-    calibrated: NDArray[np.float64],
-    lines: NDArray[np.float64],
-    coverage: float,
-    figures: NDArray[np.float64],
-) -> None:
-    """As `read_line` of each line, of shape [lines, 8]."""
-    sums = _both_sums(base, calibrated)
-    low, high = _interval(sums, coverage)
-    for at in range(len(lines)):
-        told = _figures(sums, calibrated, lines[at], low, high)
-        for figure in range(FIGURES):
-            figures[at, figure] = told[figure]
-
-
 @kernel(_FIGURES(_VECTOR, _VECTOR, _FLOAT, _FLOAT), nogil=False)
 def read_line(
     base: NDArray[np.float64], calibrated: NDArray[np.float64], line: float, coverage: float
 ) -> tuple[float, ...]:
     """What two pmfs say of a line, as `CountDistribution` works it out: FIGURES."""
-    sums = _both_sums(base, calibrated)
-    low, high = _interval(sums, coverage)
-    return _figures(sums, calibrated, line, low, high)
+    up_to, from_top, mean = _sums(calibrated)
+    base_up_to, base_from_top, _ = _sums(base)
+    first, beyond = _pushed(line, len(calibrated))
+    over, base_over = _over(up_to, from_top, first, beyond), _over(base_up_to, base_from_top, first, beyond)
+    likelier, tail = over >= 0.5, (1.0 - coverage) / 2
+    return (
+        1.0 if likelier else 0.0,
+        _rounded(100.0 * (over if likelier else 1.0 - over)),
+        _rounded(100.0 * (base_over if likelier else 1.0 - base_over)),
+        _rounded(100.0 * (calibrated[first] if first < beyond else 0.0)),
+        _rounded(mean),
+        float(_quantile(up_to, tail)),
+        float(_quantile(up_to, 1.0 - tail)),
+    )
+
+
+@kernel(_FLOAT(_VECTOR, _VECTOR, _MATRIX), nogil=False)
+def read_curve(calibrated: NDArray[np.float64], lines: NDArray[np.float64], figures: NDArray[np.float64]) -> float:
+    """The mean; fills CURVE_FIGURES of each line, of shape [3, lines]."""
+    up_to, from_top, mean = _sums(calibrated)
+    for at in range(len(lines)):
+        over = _over(up_to, from_top, *_pushed(lines[at], len(calibrated)))
+        likelier = over >= 0.5
+        figures[0, at] = 1.0 if likelier else 0.0
+        figures[1, at] = _rounded(100.0 * (over if likelier else 1.0 - over))
+        figures[2, at] = _rounded(100.0 * over)
+    return _rounded(mean)
 
 
 def ready_to_read() -> None:
     """Have the machine code that lines are read with, as it was kept or compiled now."""
     read_line()
-    read_lines()
+    read_curve()
 
 
 @part
-def _both_sums(base: NDArray[np.float64], calibrated: NDArray[np.float64]) -> _Sums:
-    up_to, from_top, mean = _sums(calibrated)
-    base_up_to, base_from_top, _ = _sums(base)
-    return up_to, from_top, base_up_to, base_from_top, mean
-
-
-@part
-def _interval(sums: _Sums, coverage: float) -> tuple[int, int]:
-    tail = (1.0 - coverage) / 2
-    return _quantile(sums[0], tail), _quantile(sums[0], 1.0 - tail)
-
-
-@part
-def _figures(
-    sums: _Sums, calibrated: NDArray[np.float64], line: float, low: int, high: int
-) -> tuple[float, float, float, float, float, float, float, float]:
-    up_to, from_top, base_up_to, base_from_top, mean = sums
-    end = len(calibrated)
-    first, beyond = min(max(math.ceil(line), 0), end), min(max(math.floor(line) + 1, 0), end)
-    over, base_over = _over(up_to, from_top, first, beyond), _over(base_up_to, base_from_top, first, beyond)
-    likelier = over >= 0.5
-    return (
-        1.0 if likelier else 0.0,
-        _rounded(100.0 * (over if likelier else 1.0 - over)),
-        _rounded(100.0 * (base_over if likelier else 1.0 - base_over)),
-        _rounded(100.0 * over),
-        _rounded(100.0 * (calibrated[first] if first < beyond else 0.0)),
-        _rounded(mean),
-        float(low),
-        float(high),
-    )
+def _pushed(line: float, end: int) -> tuple[int, int]:
+    """The counts that equal the line, as the bounds of a slice: what lies before is under, what is left is over."""
+    return min(max(math.ceil(line), 0), end), min(max(math.floor(line) + 1, 0), end)
 
 
 @part
