@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class FeatureView:
     """Immutable: new publications make a new view, and a request reads one view from start to end.
 
-    The arrays stay where the shards published them; only the indexes, and what is usual, are built here. Raises
+    The arrays stay where the shards published them; only the indexes, what is usual, and who was asked about
+    (`line_ups`), are built here. Raises
     ConflictError if the shards hold different lake snapshots (one is still reading; ask again).
     """
 

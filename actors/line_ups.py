@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from actors.published import ChampionEntry, PlayerEntry
     from stores.domain.props import Position, PropRequest
 
-MOST = 8192  # line-ups of some 2 kB, of ten players 10; the real games have 2,200 players
+MOST = 8192  # players of kept line-ups, 3 to 4 kB each; the real games have 2,200
 NO_CHAMPION = np.full(len(CHAMPION_FEATURES), np.nan)
 NEW_IN_ROLE = np.array([1.0, 1.0, 0.0])  # CHAMPION_FEATURES of a champion that nobody ever played in the role
 _ROLES = tuple(map(str, POSITIONS))
@@ -43,7 +43,7 @@ class Inferred(NamedTuple):
     tournament: str
 
 
-class Named(NamedTuple):
+class WhoPlays(NamedTuple):
     """What of a request says who plays."""
 
     player_names: tuple[str, ...]
@@ -54,7 +54,7 @@ class Named(NamedTuple):
     opponent_given: bool
 
 
-class Side(NamedTuple):
+class SeriesLineUp(NamedTuple):
     """The players of one series. ``same_side`` tells of each whether he plays for the first one's team, ``drafted``
     whether it is known what they play: of all of them, or of none.
     """
@@ -73,14 +73,14 @@ class Side(NamedTuple):
 class LineUp:
     """The players of a question and all that can be said without its opponent, prop, maps and line. Immutable.
 
-    Where no opponent is given, ``sides`` meet the other team or an average one. ``notes`` are what the reader must
+    Where no opponent is given, ``series`` meet the other team or an average one. ``notes`` are what the reader must
     know of the players, ``doubts`` of what the whole rests on. Raises UnknownNameError naming field and near names,
     and InvalidError where two names are one player.
     """
 
-    __slots__ = ("doubts", "inferred", "league", "least_known", "notes", "players", "sides", "team_ids", "tier")
+    __slots__ = ("doubts", "inferred", "league", "least_known", "notes", "players", "series", "team_ids", "tier")
 
-    def __init__(self, named: Named, view: FeatureView) -> None:
+    def __init__(self, named: WhoPlays, view: FeatureView) -> None:
         meant = _Meant(named, view)
         self.players = tuple([fitting[0] for fitting in meant.players])
         if len({player.player_id for player in self.players}) < len(self.players):
@@ -103,13 +103,13 @@ class LineUp:
         # whether the players are of two known teams, which then play one another
         meet = len(set(self.team_ids)) == 2 and None not in self.team_ids and not named.opponent_given
         drafts = [view.champion(one.name, positions[at]) for at, one in enumerate(meant.champions)]
-        self.sides = tuple(self._sides(positions, drafts, view, meet=meet))
+        self.series = tuple(self._by_opponents(positions, drafts, view, meet=meet))
         self.notes = tuple(self._notes(meant, positions, drafts, meet=meet))
         self.doubts = tuple(self._doubts())
 
-    def _sides(
+    def _by_opponents(
         self, positions: Sequence[int], drafts: Sequence[NDArray[np.float64] | None], view: FeatureView, *, meet: bool
-    ) -> Iterator[Side]:
+    ) -> Iterator[SeriesLineUp]:
         """Team mates together and, if the players are of two teams that meet, both teams in one series."""
         known = [NEW_IN_ROLE if one is None else one for one in drafts] or [NO_CHAMPION] * len(positions)
 
@@ -127,16 +127,16 @@ class LineUp:
                 position=np.array([[positions[at] for at in group]]),
                 same_side=np.array(same_side),
             )
-            yield Side(same_side, bool(drafts), evidence)
+            yield SeriesLineUp(same_side, bool(drafts), evidence)
 
     def _by_series(self, *, meet: bool) -> list[list[int]]:
         """The indices of the players of each series; players without a known team need not be team mates."""
         if meet or len(self.players) == 1:
             return [list(range(len(self.players)))]
-        groups: dict[object, list[int]] = {}
+        groups: dict[str | None, list[int]] = {}
         for at, team in enumerate(self.team_ids):
-            groups.setdefault((at,) if team is None else team, []).append(at)
-        return list(groups.values())
+            groups.setdefault(team, []).append(at)
+        return [part for team, group in groups.items() for part in ([group] if team else [[at] for at in group])]
 
     def _notes(
         self, meant: _Meant, positions: Sequence[int], drafts: Sequence[NDArray[np.float64] | None], *, meet: bool
@@ -161,7 +161,7 @@ class LineUp:
 
     def _doubts(self) -> list[str]:
         notes = []
-        if len(self.sides) > 1:
+        if len(self.series) > 1:
             notes.append("the players are of different series; their counts are taken as independent of one another")
         if self.tier >= DataTier.THIN:
             notes.append(f"thin evidence of {self.least_known.name}: {self.tier.meaning}")
@@ -171,7 +171,7 @@ class LineUp:
 class _Meant:
     """Which entries the names mean: of each player those that fit best, the first of them is meant."""
 
-    def __init__(self, named: Named, view: FeatureView) -> None:
+    def __init__(self, named: WhoPlays, view: FeatureView) -> None:
         self.named = named
         namesakes = [
             _candidates(view.players, name, f"player_names.{at}") for at, name in enumerate(named.player_names)
@@ -207,23 +207,25 @@ class LineUps:
     """Those of one view. Threads may share it: what two of them work out at once is the same."""
 
     def __init__(self) -> None:
-        self._known: dict[Named, LineUp] = {}
+        self._known: dict[WhoPlays, LineUp] = {}
+        self._players = 0
 
     def of(self, request: PropRequest, view: FeatureView) -> LineUp:
         """The line-up of a request. Raises what `LineUp` raises; that is not kept."""
-        named = Named(
+        named = WhoPlays(
             request.player_names,
             request.team,
             request.tournament,
             request.position_roles,
             request.champions,
-            request.opponent is not None,
+            bool(request.opponent),
         )
         known = self._known.get(named)
         if known is None:
             known = LineUp(named, view)
-            if len(self._known) >= MOST:
-                self._known.clear()
+            self._players += len(known.players)
+            if self._players > MOST:  # begin anew, which no thread can meet half done
+                self._known, self._players = {}, len(known.players)
             self._known[named] = known
         return known
 

@@ -23,7 +23,7 @@ STRICT_TIER = DataTier.THIN  # the weakest evidence that strict mode accepts
 
 
 class SeriesQuestion(NamedTuple):
-    """The players of one series (`actors.line_ups.Side`), and what is asked of them."""
+    """The players of one series (`actors.line_ups.SeriesLineUp`), and what is asked of them."""
 
     prop: PropType
     map_range: MapRange
@@ -72,11 +72,11 @@ class Question:
         request, known = self._request, self._line_up
         prop, map_range, best_of = request.prop_type, request.map_range, request.best_of
         if self._opponent is None:
-            return [SeriesQuestion(prop, map_range, best_of, *side) for side in known.sides]
+            return [SeriesQuestion(prop, map_range, best_of, *one) for one in known.series]
         opponent = team_features(self._view, self._opponent.team_id, known.league)
         return [
-            SeriesQuestion(prop, map_range, best_of, side.same_side, side.drafted, side.against(opponent))
-            for side in known.sides
+            SeriesQuestion(prop, map_range, best_of, one.same_side, one.drafted, one.against(opponent))
+            for one in known.series
         ]
 
     def inferred(self) -> Inferred:

@@ -73,8 +73,8 @@ class Stage(NamedTuple):
     attribute: str
 
 
-_WHOLE, _ADMIT, _PREPARE, _LOOK, _PREDICT, _ANSWER, _KEEP, _GIVE = (
-    *("event loop", "admit", "prepare", "look", "forecast", "answer", "keep", "reply and count"),
+_WHOLE, _ADMIT, _PREPARE, _LOOK, _PREDICT, _ANSWER, _KEEP, _GIVE, _COUNT = (
+    *("event loop", "admit", "prepare", "look", "forecast", "answer", "keep", "reply", "count"),
 )
 STAGES = (
     Stage("parse HTTP", _WHOLE, AnswerProtocol, "_whole"),
@@ -96,8 +96,9 @@ STAGES = (
     Stage("journal", _KEEP, WriteBehind, "add"),
     Stage(_GIVE, _WHOLE, FastPath, "_give"),
     Stage("write HTTP", _GIVE, AnswerProtocol, "_reply"),
-    Stage("name the call", _GIVE, fast_path, "call_of"),
-    Stage("keep the call", _GIVE, WriteBehind, "note_calls"),
+    Stage(_COUNT, _WHOLE, FastPath, "count"),
+    Stage("name the call", _COUNT, fast_path, "call_of"),
+    Stage("keep the call", _COUNT, WriteBehind, "note_calls"),
 )
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stores.domain.usage import ApiCall
 
 PATH: Final = "/predict/single"
-COUNTED_S = 0.05  # counts of many at once cost a third of one after each answer; a crash loses as much
+COUNTED_S = 0.05  # what is counted in a row costs less than one count after each answer; a crash loses as much
 TOGETHER_S = 0.002  # questions that come within it are answered together: a question alone costs twice as much
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _ACCEPTED = frozenset({b"*/*", b"application/json", b"application/vnd.riftline.v1+json"})
@@ -143,7 +143,8 @@ class FastPath:
                 refused.append((call, call.failed(ready)))
             else:
                 kept.append((call, ready))
-        self._give(refused)
+        if refused:
+            self._give(refused)
         if not kept:
             return
         try:
@@ -207,9 +208,9 @@ async def opened_fast_path(state: State) -> AsyncIterator[None]:
         with own_socket(state.fast_path):
             yield
     finally:
-        state.fast_path.count()
         measuring.cancel()
         await asyncio.gather(measuring, return_exceptions=True)
+        state.fast_path.count()
 
 
 class _Call:

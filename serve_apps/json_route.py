@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class JsonRoute(APIRoute):
-    """An `APIRoute` whose bodies are JSON as RFC 8259 has it: without NaN, and in UTF-8."""
+    """An `APIRoute` that reads what orjson reads as orjson does, and all else as others do.
+
+    NaN and half a surrogate pair are no JSON to orjson; here they are wrong values, of one field or one item.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""
@@ -29,4 +32,7 @@ class JsonRoute(APIRoute):
 
 class _JsonRequest(Request):
     async def json(self) -> Any:
-        return orjson.loads(await self.body())
+        try:
+            return orjson.loads(await self.body())
+        except orjson.JSONDecodeError:
+            return await super().json()

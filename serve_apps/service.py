@@ -48,7 +48,10 @@ class Caller(NamedTuple):
 
 
 class _Occasion(NamedTuple):
-    """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile, and a moment."""
+    """What all answers of one call share: one view and one model, even if newer ones arrive meanwhile.
+
+    All were asked for at ``now``, which their ids carry.
+    """
 
     begun_s: float
     now: datetime

@@ -169,7 +169,7 @@ class Prediction(BaseModel):
     feature_version: str
     lake_snapshot_id: str = Field(description="A 64-bit number as text, since JSON numbers lose it.")
     processing_time_ms: float = Field(
-        description="Time to compute the answer, in a batch since its first began; parsing and storing are not in it."
+        description="Time from when the call was read until this answer was worked out; storing is not in it."
     )
     cache_hit: bool
     warnings: list[str]

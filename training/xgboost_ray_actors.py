@@ -49,6 +49,14 @@ class _Group:
     actors: dict[int, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A training without room, and the group that another one of its shape handed to it."""
+
+    shape: _Shape
+    group: _Group | None = None
+
+
 class _Kept:
     """What is laid aside, and the functions of xgboost-ray that take from it. Threads train from one at once."""
 
@@ -57,6 +65,7 @@ class _Kept:
         self._channels: list[tuple[Any, Any]] = []
         self._idle: defaultdict[_Shape, list[_Group]] = defaultdict(list)
         self._in_use: dict[Any, _Group] = {}
+        self._waiting: list[_Waiter] = []
 
     def create_channels(self, *args: Any) -> tuple[Any, Any]:
         """The queue and the event between driver and actors."""
@@ -71,28 +80,42 @@ class _Kept:
     ) -> Any:
         """A placement group with room for the actors; raises `TimeoutError` where the cluster has none."""
         shape = _Shape(cpus, gpus, tuple(sorted((resources or {}).items())), actors, strategy)
+        waiter = _Waiter(shape)
         with self._lock:
-            group = self._idle[shape].pop() if self._idle[shape] else None
-        group = group or self._new_group(shape)
+            if self._idle[shape]:
+                waiter.group = self._idle[shape].pop()
+            else:
+                self._waiting.append(waiter)
+        group = waiter.group or self._new_group(waiter)
         with self._lock:
             self._in_use[group.placement.id] = group
         return group.placement
 
-    def _new_group(self, shape: _Shape) -> _Group:
-        """Reserve the cores; whatever is idle while they are wanting makes way."""
+    def _new_group(self, waiter: _Waiter) -> _Group:
+        """Reserve the cores, or take over the group of a training that ends meanwhile.
+
+        Whatever is idle while the cores are wanting makes way.
+        """
+        shape = waiter.shape
         bundle = {"CPU": shape.cpus, "GPU": shape.gpus, **dict(shape.resources)}
         placement = placement_group([bundle] * shape.actors, strategy=shape.strategy)
-        ready = placement.ready()
-        deadline = time.monotonic() + ENV.PLACEMENT_GROUP_TIMEOUT_S
-        while not ray.wait([ready], timeout=LOOK_FOR_ROOM_S)[0]:
-            if time.monotonic() > deadline:
-                remove_placement_group(placement)
-                message = f"no room for {shape.actors} training actors of {bundle} each within"
-                message += f" {ENV.PLACEMENT_GROUP_TIMEOUT_S} s: ask for fewer actors or CPUs, or add a node;"
-                free = ray.available_resources()  # type: ignore[no-untyped-call]
-                raise TimeoutError(f"{message} free now: {free}")
-            self._end_idle()
-        return _Group(placement, shape)
+        ready, late, deadline = False, False, time.monotonic() + ENV.PLACEMENT_GROUP_TIMEOUT_S
+        while not (ready or late or waiter.group):
+            ready = bool(ray.wait([placement.ready()], timeout=LOOK_FOR_ROOM_S)[0])
+            late = time.monotonic() > deadline
+            if not ready:
+                self._end_idle()
+        with self._lock:
+            self._waiting.remove(waiter)  # from here on nobody hands it anything
+        if ready and waiter.group is None:
+            return _Group(placement, shape)
+        remove_placement_group(placement)
+        if waiter.group is None:
+            message = f"no room for {shape.actors} training actors of {bundle} each within"
+            message += f" {ENV.PLACEMENT_GROUP_TIMEOUT_S} s: ask for fewer actors or CPUs, or add a node;"
+            free = ray.available_resources()  # type: ignore[no-untyped-call]
+            raise TimeoutError(f"{message} free now: {free}")
+        return waiter.group
 
     def create_actor(self, rank: int, *args: Any, placement_group: Any = None, **options: Any) -> Any:
         """The actor of this rank: that of the training before, the first time and after its death a new one."""
@@ -112,8 +135,15 @@ class _Kept:
             actor.__ray_call__.remote(_forget)
         group.actors = dict(enumerate(actors))
         with self._lock:
-            self._idle[group.shape].append(group)
             self._channels.append((rest["queue"], rest["event"]))
+            unserved = [waiter for waiter in self._waiting if waiter.group is None]
+            alike = next((waiter for waiter in unserved if waiter.shape == group.shape), None)
+            if alike is not None:
+                alike.group = group
+            elif not unserved:
+                self._idle[group.shape].append(group)
+        if unserved and alike is None:
+            _end(group)  # who waits needs its cores
 
     def _end_idle(self) -> None:
         with self._lock:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class PredictionRecord(NamedTuple):
-    """One prediction that was given. Confidences and the push probability are in %, the interval covers 80%."""
+    """One prediction that was given. Confidences and the push probability are in %, the interval covers 80%.
+
+    A NamedTuple, for each answer makes one: 1.1 us where a frozen dataclass takes 3.0.
+    """
 
     prediction_id: UUID
     request: PropRequest

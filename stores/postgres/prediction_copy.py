@@ -45,6 +45,7 @@ COLUMNS = (
 _PAIR = "i iiiii i{0}i{0}"  # of an array: dimensions, nulls, oid, elements, first index; then both elements
 _HEAD = struct.Struct(f">h i16s iq i? id id id id ii iq id i? {_PAIR.format('i')} {_PAIR.format('d')}".replace(" ", ""))
 _INFINITY = float("inf")
+_KIND, _UUID_7 = (15 << 76) | (3 << 62), (7 << 76) | (2 << 62)  # where a UUID tells version and variant
 
 
 def encode(record: PredictionRecord) -> bytes:
@@ -102,7 +103,7 @@ def _check(record: PredictionRecord) -> None:
         and 0 <= record.base_model_confidence <= 100
         and 0 <= record.push_probability <= 100
         and 0 <= record.expected_stat < _INFINITY
-        and record.prediction_id.int >> 76 & 15 == 7  # its version
+        and record.prediction_id.int & _KIND == _UUID_7
     ):
         raise InvalidError(f"prediction {record.prediction_id} cannot be stored: a figure is out of its range")
 

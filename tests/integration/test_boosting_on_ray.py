@@ -131,6 +131,29 @@ def test_kept_actors_make_way_for_a_training_of_another_shape(rows: Labelled) ->
             assert train_rounds(rows, ROUNDS, PARAMS, BoostingCluster(cpus_per_actor=cpus)).rounds == ROUNDS
 
 
+@pytest.mark.parametrize(("cpus", "fewest"), [((3, 3), 1), ((3, 2), 2)])
+def test_trainings_for_which_there_is_no_room_at_once_take_turns(
+    rows: Labelled, cpus: tuple[int, int], fewest: int
+) -> None:
+    """Two threads that train without a pause want more than there is: none waits for the other to be done with all."""
+    seen: set[psutil.Process] = set()
+    ends: list[int] = []
+
+    def train_on(at: int) -> None:
+        for _ in range(4):
+            assert train_rounds(rows, ROUNDS, PARAMS, BoostingCluster(cpus_per_actor=cpus[at])).rounds == ROUNDS
+            seen.update(actor_processes())
+            ends.append(at)
+
+    with kept_actors(), ThreadPoolExecutor(2) as at_once:
+        list(at_once.map(train_on, (0, 1)))
+    assert sorted(ends) == [0] * 4 + [1] * 4
+    assert len(set(ends[:4])) == 2
+    assert len(seen) >= fewest
+    if cpus[0] == cpus[1]:
+        assert len(seen) == 1  # the same actors train for both
+
+
 def test_a_training_without_room_says_what_to_change(rows: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     """More cores than there are: it ends in time, names what it asked for, and leaves nothing reserved."""
     monkeypatch.setattr(type(xgboost_ray.main.ENV), "PLACEMENT_GROUP_TIMEOUT_S", 1)

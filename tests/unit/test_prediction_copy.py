@@ -77,6 +77,7 @@ def test_a_row_is_read_back_to_the_bit(  # noqa: PLR0917  # what varies
         {"user_agent": "\ud800"},
         {"warnings": ("fine", "a\0b")},
         {"prediction_id": UUID(int=7)},
+        {"prediction_id": UUID(int=7 << 76)},
         {"client_ip": ip_address("::1"), "processing_time_ms": "fast"},
     ],
 )

@@ -38,14 +38,14 @@ def test_ids_sort_by_their_moment_and_do_not_repeat() -> None:
 
 
 # in a process of its own, which has no threads: a child that kept what was drawn ahead would give the parent's next ids
-FORKED = """
+FORKED = r"""
 import os
 from datetime import UTC, datetime
 from stores.domain.prediction_id import new_prediction_id
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 new_prediction_id(NOON)
 child = os.fork()
-print(new_prediction_id(NOON), flush=True)
+os.write(1, f"{new_prediction_id(NOON)}\n".encode())  # at once: a line that is printed may be torn by the other's
 if child:
     os.waitpid(child, 0)
 """

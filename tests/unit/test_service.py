@@ -14,7 +14,7 @@ import pytest
 from serve_apps import service, wire
 from serve_apps.destinations import PREDICTION
 from serve_apps.service import Caller, PredictionService
-from stores.errors import OverloadedError, TransientError, UnknownNameError
+from stores.errors import OverloadedError, RiftlineError, TransientError, UnknownNameError
 from stores.postgres.prediction_copy import decode
 from tests.unit.small_world import PLAYERS, ask, world
 
@@ -152,6 +152,26 @@ async def test_what_cannot_be_kept_is_not_given(ready: tuple[PredictionService, 
     with pytest.raises(OverloadedError):
         await service_.single(ask("Faker"), Caller())
     assert not books.records
+
+
+async def test_of_those_who_are_answered_together_each_fails_alone(
+    ready: tuple[PredictionService, Books], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown name and an answer that no row can hold cost the others nothing."""
+    service_, _ = ready
+    poisoned = Caller(user_agent="a\0b")
+    asked = [(ask("Faker"), Caller()), (ask("Faker"), poisoned), (ask("Nobody"), Caller()), (ask("Chovy"), Caller())]
+    answered = service_.prepare(asked)
+    assert [type(one) for one in answered] == [service.Ready, RiftlineError, UnknownNameError, service.Ready]
+    said = [orjson.loads(one.body)["inferred"]["players"] for one in answered if isinstance(one, service.Ready)]
+    assert said == [["Faker"], ["Chovy"]]
+    monkeypatch.setattr(service, "encoded", failing)
+    assert [type(one) for one in service_.prepare(asked[:1])] == [ZeroDivisionError]
+
+
+def failing(_: object) -> bytes:
+    """A bug."""
+    raise ZeroDivisionError
 
 
 async def test_a_batch_of_several_parts_keeps_its_order(

@@ -263,6 +263,31 @@ def test_a_stopping_replica_answers_what_it_took(api: Api) -> None:
         assert asyncio.run(under_way(replica)) == []
 
 
+async def kept_calls(api: Api, agent: str) -> int:
+    """How many calls of this agent are kept."""
+    connection = await asyncpg.connect(api.settings.database_url)
+    count: int = await connection.fetchval("SELECT count(*) FROM api_usage WHERE user_agent = $1", agent)
+    await connection.close()
+    return count
+
+
+def test_what_is_answered_is_counted_while_it_runs(api: Api, replica: Replica) -> None:
+    """Answers are counted together a moment later, each once."""
+    for _ in range(3):
+        asyncio.run(ask(replica, [raw(question(), user_agent="counted")]))
+
+    async def counted() -> None:
+        assert await kept_calls(api, "counted") == 3
+
+    asyncio.run(until_done(counted, lambda _: True))
+    asyncio.run(ask(replica, [raw(question(), user_agent="counted")]))
+
+    async def counted_again() -> None:
+        assert await kept_calls(api, "counted") == 4
+
+    asyncio.run(until_done(counted_again, lambda _: True))
+
+
 def test_a_stopping_replica_counts_what_it_answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts wait for others; the last ones do not wait for ever, and each call is kept once."""
     monkeypatch.setattr(fast_path, "COUNTED_S", 3600.0)
@@ -271,14 +296,7 @@ def test_a_stopping_replica_counts_what_it_answered(api: Api, monkeypatch: pytes
             said = asyncio.run(ask(replica, [raw(question(), user_agent="the last")]))
             assert said.status == 200
         assert replica.fast.answered == 3
-
-    async def kept() -> int:
-        connection = await asyncpg.connect(api.settings.database_url)
-        count: int = await connection.fetchval("SELECT count(*) FROM api_usage WHERE user_agent = 'the last'")
-        await connection.close()
-        return count
-
-    assert asyncio.run(kept()) == 3
+    assert asyncio.run(kept_calls(api, "the last")) == 3
 
 
 @pytest.mark.parametrize(("bound", "value"), [("MOST_LAG_S", -1.0), ("MOST_ELSEWHERE", 0)])
