@@ -62,6 +62,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._turn = threading.Lock()  # of whoever asks Ray for room
         self._channels: list[tuple[Any, Any]] = []
         self._idle: defaultdict[_Shape, list[_Group]] = defaultdict(list)
         self._in_use: dict[Any, _Group] = {}
@@ -92,21 +93,35 @@ class _Kept:
         return group.placement
 
     def _new_group(self, waiter: _Waiter) -> _Group:
-        """Reserve the cores, or take over the group of a training that ends meanwhile.
+        """Take over the group of a training that ends meanwhile, or reserve the cores once nobody else waits for some.
 
-        Whatever is idle while the cores are wanting makes way.
+        Ray would serve first whoever asks for less.
         """
+        while waiter.group is None:
+            if self._turn.acquire(timeout=LOOK_FOR_ROOM_S):
+                try:
+                    return self._reserved(waiter)
+                finally:
+                    self._turn.release()
+        with self._lock:
+            self._waiting.remove(waiter)
+        return waiter.group
+
+    def _reserved(self, waiter: _Waiter) -> _Group:
+        """Reserve the cores; whatever is idle while they are wanting makes way."""
         shape = waiter.shape
         bundle = {"CPU": shape.cpus, "GPU": shape.gpus, **dict(shape.resources)}
         placement = placement_group([bundle] * shape.actors, strategy=shape.strategy)
         ready, late, deadline = False, False, time.monotonic() + ENV.PLACEMENT_GROUP_TIMEOUT_S
-        while not (ready or late or waiter.group):
-            ready = bool(ray.wait([placement.ready()], timeout=LOOK_FOR_ROOM_S)[0])
-            late = time.monotonic() > deadline
-            if not ready:
-                self._end_idle()
-        with self._lock:
-            self._waiting.remove(waiter)  # from here on nobody hands it anything
+        try:
+            while not (ready or late or waiter.group):
+                ready = bool(ray.wait([placement.ready()], timeout=LOOK_FOR_ROOM_S)[0])
+                late = time.monotonic() > deadline
+                if not ready:
+                    self._end_idle()
+        finally:
+            with self._lock:
+                self._waiting.remove(waiter)  # from here on nobody hands it anything
         if ready and waiter.group is None:
             return _Group(placement, shape)
         remove_placement_group(placement)

@@ -140,15 +140,15 @@ def test_trainings_for_which_there_is_no_room_at_once_take_turns(
     ends: list[int] = []
 
     def train_on(at: int) -> None:
-        for _ in range(4):
+        for _ in range(2):
             assert train_rounds(rows, ROUNDS, PARAMS, BoostingCluster(cpus_per_actor=cpus[at])).rounds == ROUNDS
             seen.update(actor_processes())
             ends.append(at)
 
     with kept_actors(), ThreadPoolExecutor(2) as at_once:
         list(at_once.map(train_on, (0, 1)))
-    assert sorted(ends) == [0] * 4 + [1] * 4
-    assert len(set(ends[:4])) == 2
+    assert sorted(ends) == [0, 0, 1, 1]
+    assert len(set(ends[:2])) == 2
     assert len(seen) >= fewest
     if cpus[0] == cpus[1]:
         assert len(seen) == 1  # the same actors train for both
@@ -156,7 +156,7 @@ def test_trainings_for_which_there_is_no_room_at_once_take_turns(
 
 def test_a_training_without_room_says_what_to_change(rows: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     """More cores than there are: it ends in time, names what it asked for, and leaves nothing reserved."""
-    monkeypatch.setattr(type(xgboost_ray.main.ENV), "PLACEMENT_GROUP_TIMEOUT_S", 1)
+    monkeypatch.setenv("RXGB_PLACEMENT_GROUP_TIMEOUT_S", "1")
     with kept_actors():
         with pytest.raises(TimeoutError, match=r"no room for 5 training actors .*fewer actors or CPUs"):
             train_rounds(rows, ROUNDS, PARAMS, BoostingCluster(actors=5))
