@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stores.domain.usage import ApiCall
 
 PATH: Final = "/predict/single"
-COUNTED_S = 0.05  # what is counted in a row costs less than one count after each answer; a crash loses as much
+COUNTED_S = 0.05  # the next answers do not wait until those before are counted; a crash loses as much
 TOGETHER_S = 0.002  # questions that come within it are answered together: a question alone costs twice as much
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _ACCEPTED = frozenset({b"*/*", b"application/json", b"application/vnd.riftline.v1+json"})

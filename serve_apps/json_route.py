@@ -1,4 +1,4 @@
-"""Routes that read their JSON bodies with orjson: a batch of 1000 takes 0.6 ms of the event loop in place of 3."""
+"""Routes that read their JSON bodies with orjson, in a third of the time that the event loop would spend on them."""
 
 from __future__ import annotations
 

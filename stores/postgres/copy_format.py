@@ -67,7 +67,6 @@ def texts(values: tuple[str, ...]) -> bytes:
     return field(_ARRAY.pack(1, 0, TEXT_OID, len(values), 1) + b"".join(map(text, values)))
 
 
-@lru_cache(REMEMBERED)
 def line(value: float) -> bytes:
     """A line as NUMERIC(6, 2)."""
     if not 0 <= value <= MAX_LINE or round(value, 2) != value:
